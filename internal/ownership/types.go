@@ -1,0 +1,309 @@
+package ownership
+
+import (
+	"cmp"
+	"time"
+)
+
+// Time is a node's monotonic clock: the time since an arbitrary origin of
+// that node. Times of different nodes are never compared.
+type Time = time.Duration
+
+// MaxNodes bounds a cluster; MaxPools the pools of a node.
+const (
+	MaxNodes = 64
+	MaxPools = 64
+)
+
+// Quorum says when a part of the cluster may own buckets.
+type Quorum uint8
+
+const (
+	// QuorumNone lets every part of a partitioned cluster serve.
+	QuorumNone Quorum = iota
+	// QuorumMajority lets only a part with a majority of the expected nodes serve.
+	QuorumMajority
+)
+
+func (q Quorum) String() string {
+	if q == QuorumMajority {
+		return "majority"
+	}
+	return "none"
+}
+
+// Ref names one start of one node. A higher incarnation of a name is a later start.
+type Ref struct {
+	Name        string
+	Incarnation uint64
+}
+
+// ViewID identifies a view for ever: a proposer never uses a number twice, and
+// numbers never go back. Views are ordered by number, then by proposer.
+type ViewID struct {
+	Number   uint64
+	Proposer Ref
+}
+
+// Compare orders views: by number, then proposer's name, then its incarnation.
+func (a ViewID) Compare(b ViewID) int {
+	return cmp.Or(
+		cmp.Compare(a.Number, b.Number),
+		cmp.Compare(a.Proposer.Name, b.Proposer.Name),
+		cmp.Compare(a.Proposer.Incarnation, b.Proposer.Incarnation),
+	)
+}
+
+// Member is a node in a view.
+type Member struct {
+	Ref
+	// Weights holds the node's weight in each pool (0 … 1000), in the order of
+	// Config.Pools. 0 owns nothing while any other member has more.
+	Weights []uint16
+}
+
+// Pin is an operator's standing order that a bucket belongs to a node.
+type Pin struct {
+	Pool   uint16 // index into Config.Pools
+	Bucket uint32
+	Node   string
+}
+
+// View is the agreed set from which every node computes the same table. The
+// zero View (Number 0) means none. A View is immutable once made.
+type View struct {
+	ID      ViewID
+	Members []Member // sorted by name, names unique
+	Pins    []Pin    // sorted by pool, bucket
+}
+
+// Stage is how far a node has come in the view that it announces.
+type Stage uint8
+
+const (
+	// StageNone: no view.
+	StageNone Stage = iota
+	// StageJoined: announces the view, promises nothing to those outside, keeps what it owns.
+	StageJoined
+	// StageReady: and every fence of this node for someone outside the view is over.
+	StageReady
+	// StageCleared: and its datapath has dropped what moves away.
+	StageCleared
+	// StageActive: and it accepts everything that the view's table gives it.
+	StageActive
+)
+
+var stageNames = [...]string{"none", "joined", "ready", "cleared", "active"}
+
+func (s Stage) String() string {
+	if int(s) < len(stageNames) {
+		return stageNames[s]
+	}
+	return "unknown"
+}
+
+// Flags are a node's words about itself.
+type Flags uint8
+
+const (
+	// FlagFenced: the lease ran out; owns nothing until it activates a newer view.
+	FlagFenced Flags = 1 << iota
+	// FlagStandby: owns nothing, because a better view is near.
+	FlagStandby
+	// FlagDeaf: the interface has received no frame since the last peer fell silent; owns nothing.
+	FlagDeaf
+	// FlagLeaving: goodbye. The sender's datapath is already cleared and stays so;
+	// nobody needs to wait for its lease.
+	FlagLeaving
+	// FlagDraining: an operator, a sign or a stop asks for weight 0 everywhere.
+	FlagDraining
+)
+
+// PoolBeat is what a beat says about one pool.
+type PoolBeat struct {
+	Name string
+	// Fingerprint covers everything the nodes must agree on: addresses, hash,
+	// seed, buckets, MAC. Nodes whose fingerprints differ do not share.
+	Fingerprint uint64
+	// Weight is what the node wants to carry (0 … 1000), drains and health included.
+	Weight uint16
+	// Claims are the buckets whose new connections the sender accepts or may still accept.
+	Claims Bitmap
+	// Lingers are the buckets that the sender handed over but still has connections in.
+	Lingers Bitmap
+}
+
+// Echo tells a peer the newest of its beats that the sender has processed. An
+// echo in a beat whose view contains the peer's incarnation is a promise not
+// to take that peer's buckets for one L_take.
+type Echo struct {
+	Ref
+	Seq uint64
+	// Mutual: the sender finds this peer mutual (each echoes the other within a lease).
+	Mutual bool
+	// Silent: the sender has heard nothing from this peer for L_take (awake time).
+	Silent bool
+}
+
+// Beat is one heartbeat. It is immutable once made: the sender, the
+// simulator and several receivers may share it.
+type Beat struct {
+	From Ref
+	// Host tells two hosts with one name apart: it stays over restarts of one host.
+	Host  uint64
+	Seq   uint64 // from 1, rising by one per beat of an incarnation
+	View  View
+	Stage Stage
+	Flags Flags
+	Pools []PoolBeat
+	Echo  []Echo // sorted by name
+
+	// For people, not for the protocol.
+	Address string // the node's own address, "" if it has none
+	Health  []string
+}
+
+// PoolConfig is what the state machine needs to know of a pool.
+type PoolConfig struct {
+	Name        string
+	Buckets     uint32 // 2 … 65536
+	Fingerprint uint64
+	Weight      uint16 // 0 … 1000
+}
+
+// Config of one node. Pools are sorted by name.
+type Config struct {
+	Self          Ref
+	Host          uint64
+	Address       string
+	Pools         []PoolConfig
+	Interval      time.Duration // between beats
+	Lease         time.Duration // L; at least 3 intervals
+	Quorum        Quorum
+	ExpectedNodes int    // with QuorumMajority: 1 … 64
+	Seed          uint64 // of the jitter
+}
+
+// BucketState is what the datapath does with a bucket. The values are the
+// datapath's own.
+type BucketState uint8
+
+const (
+	Foreign BucketState = iota
+	Mine
+	Lingering
+	Contested
+)
+
+var bucketStateNames = [...]string{"foreign", "mine", "lingering", "contested"}
+
+func (s BucketState) String() string {
+	if int(s) < len(bucketStateNames) {
+		return bucketStateNames[s]
+	}
+	return "unknown"
+}
+
+// Event is what happens to a node; Effect is what it asks of the world.
+type (
+	Event  interface{ event() }
+	Effect interface{ effect() }
+)
+
+type (
+	// Wake: the time asked for by WakeAt has come (or any other time: harmless).
+	Wake struct{}
+	// BeatReceived: an authenticated beat of this cluster, handed over when it is processed.
+	BeatReceived struct{ Beat *Beat }
+	// FramesSeen: the interface has received frames (of any kind) since the last FramesSeen.
+	FramesSeen struct{}
+	// SetWeights replaces the node's configured weight in every pool (0 … 1000).
+	SetWeights struct{ Weights []uint16 }
+	// Drain hands over everything; Resume takes part again.
+	Drain  struct{ Reason string }
+	Resume struct{}
+	// Live tells which lingering buckets of a pool still have connections; the others stop lingering.
+	Live struct {
+		Pool    int
+		Buckets Bitmap
+	}
+	// Stop: clear the datapath and say goodbye. The node does nothing after it.
+	Stop struct{}
+)
+
+func (Wake) event()         {}
+func (BeatReceived) event() {}
+func (FramesSeen) event()   {}
+func (SetWeights) event()   {}
+func (Drain) event()        {}
+func (Resume) event()       {}
+func (Live) event()         {}
+func (Stop) event()         {}
+
+// Effects are carried out in the order given; a Send is never carried out
+// before a SetTable that precedes it has taken effect in the datapath.
+type (
+	// SetTable replaces one pool's table in the datapath. States is owned by the receiver.
+	SetTable struct {
+		Pool   int
+		States []BucketState
+	}
+	// RenewLease: the datapath may accept until Until (this node's clock, before
+	// the datapath's own margin). Never earlier than the lease before it, but
+	// for 0: expire at once.
+	RenewLease struct{ Until Time }
+	// Send broadcasts the beat to all nodes.
+	Send struct{ Beat *Beat }
+	// WakeAt asks for a Wake at At, replacing any earlier wish.
+	WakeAt struct{ At Time }
+	// Note is a change that a person can read afterwards.
+	Note struct {
+		Kind  NoteKind
+		Node  string // whom it is about, "" for the node itself
+		View  ViewID // in which view, zero if none
+		Text  string // one line in plain words
+		Moved int    // buckets gained (+) or given away (-), if any
+	}
+)
+
+func (SetTable) effect()   {}
+func (RenewLease) effect() {}
+func (Send) effect()       {}
+func (WakeAt) effect()     {}
+func (Note) effect()       {}
+
+// NoteKind says what a Note is about.
+type NoteKind uint8
+
+const (
+	NotePeerHeard        NoteKind = iota // a peer is heard (again), or restarted
+	NotePeerSilent                       // a peer has been silent for L_take
+	NotePeerLeft                         // a peer said goodbye
+	NotePeerIncompatible                 // a peer's pools differ
+	NoteDuplicateName                    // another host uses this node's name
+	NoteViewProposed
+	NoteViewJoined
+	NoteViewCleared
+	NoteViewActive
+	NoteLeaseLost
+	NoteStandby
+	NoteDeaf
+	NoteDrain
+	NoteResume
+	NoteWeight
+	NoteLingering // stopped lingering on something
+	NoteStopped
+)
+
+var noteKindNames = [...]string{
+	"peer-heard", "peer-silent", "peer-left", "peer-incompatible", "duplicate-name",
+	"view-proposed", "view-joined", "view-cleared", "view-active", "lease-lost",
+	"standby", "deaf", "drain", "resume", "weight", "lingering", "stopped",
+}
+
+func (k NoteKind) String() string {
+	if int(k) < len(noteKindNames) {
+		return noteKindNames[k]
+	}
+	return "unknown"
+}
