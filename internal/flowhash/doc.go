@@ -12,8 +12,9 @@
 // three words: the source address in host order, then the ports as a
 // little-endian host reads them from the packet, so that port 80 counts as
 // 0x5000. Then reciprocal_scale (include/linux/math.h) to the number of
-// buckets. Bucket k is CLUSTERIP's node number k+1. Kernels before 4.2 leave
-// the number of words out of the hash's initial value and agree with nothing newer.
+// buckets. Bucket k is CLUSTERIP's node number k+1. Much older kernels hash
+// otherwise (another initial value, a remainder in place of reciprocal_scale)
+// and do not even agree with newer CLUSTERIP nodes.
 //
 // IPv6, which CLUSTERIP never had, is jhash2 of the four address words in host
 // order and, in the modes with ports, a fifth word: the source port in the
