@@ -1,0 +1,130 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/rota-cluster/rota/internal/flowhash"
+	"github.com/rota-cluster/rota/internal/ownership"
+)
+
+// Bounds of the values. Durations are inclusive on both sides.
+const (
+	MaxPools     = ownership.MaxPools // pools in a file
+	MaxAddresses = 256                // shared addresses in a file, all pools together
+	MaxNodes     = ownership.MaxNodes
+	MaxWeight    = 1000
+	MinBuckets   = 2
+	MaxBuckets   = 65536
+
+	MinInterval = 5 * time.Millisecond
+	MaxInterval = 10 * time.Second
+	// MinLeaseIntervals: with fewer beats in a lease a single lost beat ends it.
+	MinLeaseIntervals = 3
+	MaxLease          = time.Minute
+	MaxDrainTimeout   = 24 * time.Hour
+)
+
+// What a file need not say.
+const (
+	DefaultPath         = "/etc/rota/rota.yaml"
+	DefaultSocket       = "/run/rota/rota.sock"
+	DefaultStateDir     = "/var/lib/rota"
+	DefaultWeight       = 100
+	DefaultInterval     = 50 * time.Millisecond
+	DefaultLease        = 300 * time.Millisecond
+	DefaultBeatPort     = 7479
+	DefaultBuckets      = 4096
+	DefaultDrainTimeout = 5 * time.Minute
+	DefaultHash         = flowhash.SourceAddressPort
+)
+
+// Config is one file, complete with the defaults.
+type Config struct {
+	File          string // where it was read from, "" if nowhere
+	Cluster       string
+	Node          Node
+	Interface     string
+	KeyFile       string
+	Datapath      Datapath
+	Heartbeat     Heartbeat
+	Quorum        ownership.Quorum
+	ExpectedNodes int    // 1 … MaxNodes with QuorumMajority; 0 if not given
+	Pools         []Pool // 1 … MaxPools, sorted by name
+	Signs         []Sign // sorted by name; not acted on by this version
+	API           API
+	StateDir      string
+
+	// Warnings are what the file asks for and this version does not do, and
+	// what is allowed but hardly meant; in the order of the file.
+	Warnings []*Error
+}
+
+// Node is what the file says of this host.
+type Node struct {
+	Name   string // "" from Parse if not given; Load then takes the hostname
+	Weight uint16 // 0 … MaxWeight
+}
+
+// Heartbeat says how often a node speaks and how long its word is good.
+type Heartbeat struct {
+	Interval time.Duration // MinInterval … MaxInterval
+	Lease    time.Duration // at least MinLeaseIntervals intervals, at most MaxLease
+	Port     uint16        // UDP destination port of a beat, not 0
+}
+
+// Pool is one or more shared addresses with one table of buckets.
+type Pool struct {
+	Name             string
+	Addresses        []netip.Addr // in the order of the file, at least one; unique over all pools
+	Hash             flowhash.Mode
+	Prefix4, Prefix6 uint8   // the bits of the source that count in SourceNetwork: 1 … 32, 1 … 128
+	Buckets          uint32  // MinBuckets … MaxBuckets
+	Seed             *uint32 // nil: derived from the cluster's key
+	MAC              MAC
+	DrainTimeout     time.Duration // 0 … MaxDrainTimeout
+	Checks           []Check       // not acted on by this version
+}
+
+// API is where the daemon answers questions and takes orders.
+type API struct {
+	Socket string // path of a Unix socket
+	Listen string // host:port of the web page, "" for none; not acted on by this version
+}
+
+// Datapath is where the filter is attached.
+type Datapath uint8
+
+const (
+	// DatapathAuto takes native XDP where the driver keeps its receive offloads, else tc.
+	DatapathAuto Datapath = iota
+	DatapathXDP
+	DatapathXDPGeneric
+	DatapathTC
+)
+
+var datapathNames = []string{"auto", "xdp", "xdp-generic", "tc"}
+
+// String is the spelling in the file.
+func (d Datapath) String() string { return nameOf(datapathNames, uint8(d)) }
+
+func nameOf(names []string, i uint8) string {
+	if int(i) < len(names) {
+		return names[i]
+	}
+	return "unknown"
+}
+
+// SeedFrom is the pool's seed: the given one, else one derived from the
+// cluster's key, so that nobody outside can aim at a node.
+func (p Pool) SeedFrom(key []byte) uint32 {
+	if p.Seed != nil {
+		return *p.Seed
+	}
+	return flowhash.Seed(key, p.Name)
+}
+
+// Hasher maps the pool's packets to its buckets.
+func (p Pool) Hasher(seed uint32) flowhash.Hasher {
+	return flowhash.Hasher{Mode: p.Hash, Prefix4: p.Prefix4, Prefix6: p.Prefix6, Seed: seed, Buckets: p.Buckets}
+}
