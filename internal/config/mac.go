@@ -60,8 +60,9 @@ func (p Pool) ClusterMAC(cluster string) net.HardwareAddr {
 	}
 }
 
-// Group is the multicast group (239.0.0.0/8, administratively scoped, RFC 2365)
-// that the nodes join in MACIGMP; the zero Addr in the other modes.
+// Group is the multicast group that the nodes join in MACIGMP; the zero Addr in
+// the other modes. It is in 239.192.0.0/14, the organization-local scope of RFC
+// 2365: none of it shares a MAC with 224.0.0.0/24, which snooping switches flood.
 func (p Pool) Group(cluster string) netip.Addr {
 	if p.MAC.Given != nil || p.MAC.Mode != MACIGMP {
 		return netip.Addr{}
@@ -70,7 +71,7 @@ func (p Pool) Group(cluster string) netip.Addr {
 }
 
 func groupOf(sum [sha256.Size]byte) netip.Addr {
-	return netip.AddrFrom4([4]byte{239, sum[0], sum[1], sum[2]})
+	return netip.AddrFrom4([4]byte{239, 192 | sum[0]&3, sum[1], sum[2]})
 }
 
 func macDigest(cluster string) [sha256.Size]byte {
