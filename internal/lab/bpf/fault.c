@@ -1,3 +1,5 @@
+//go:build ignore
+
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /*
  * Faults of a switch port: frames lost by chance, all of them or beats only,
