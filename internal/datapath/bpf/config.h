@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * What is fixed when the programs are loaded. User space fills it in
+ * (config.go mirrors the layout), the kernel freezes it, and the verifier
+ * folds what is constant.
+ */
+#ifndef ROTA_CONFIG_H
+#define ROTA_CONFIG_H
+
+#include "kernel.h"
+#include "headers/bpf_helpers.h"
+
+enum {
+	MAX_POOLS = 64,
+	/* Slots of the perfect hash of shared addresses; a power of two. */
+	ADDRESS_SLOTS = 1024,
+	ADDRESS_SHIFT = 64 - 10,
+};
+
+/* An address as it stands in a packet; IPv4 is IPv4-mapped. */
+struct address {
+	union {
+		__be32 word[4];
+		__u64 half[2];
+	};
+};
+
+struct shared_address {
+	struct address address;
+	__u32 used;
+	__u32 pool;
+};
+
+enum hash_mode {
+	SOURCE_NETWORK,
+	SOURCE_ADDRESS,
+	SOURCE_ADDRESS_PORT,
+	SOURCE_ADDRESS_PORT_DESTINATION_PORT,
+};
+
+struct pool {
+	__u32 mode; /* enum hash_mode */
+	__u32 seed;
+	__u32 buckets;
+	__u32 first; /* index of its bucket 0 in rota_buckets */
+	__u32 mask4, mask6[4]; /* on the source, in host order */
+	__u8 mac[ETH_ALEN]; /* the cluster's */
+	__u16 : 16;
+};
+
+struct config {
+	__u32 abi; /* layout of this file, control.h, table.h, verdict.h */
+	__u32 pools;
+	__u64 fingerprint; /* of what user space asked for */
+	__u64 multiplier; /* of the perfect hash */
+	__be16 beat_port;
+	__u8 multi_buffer; /* the kernel has XDP frames of several buffers (Linux 5.18) */
+	__u8 : 8;
+	__u32 : 32;
+	struct pool pool[MAX_POOLS];
+	struct shared_address slot[ADDRESS_SLOTS];
+};
+
+const volatile struct config config SEC(".rodata.config");
+
+#endif

@@ -1,0 +1,58 @@
+package datapath
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+// Now is CLOCK_MONOTONIC since its origin. It is the clock of SetLease, and
+// the one behind time.Time's monotonic reading.
+func Now() time.Duration {
+	var ts unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) != nil {
+		return 0 // cannot happen on Linux; a lease counted from 0 is over
+	}
+	return time.Duration(ts.Nano())
+}
+
+// clock turns CLOCK_MONOTONIC into jiffies.
+type clock struct {
+	program *ebpf.Program // rota_clock
+	tick    time.Duration // of one jiffy: 1 s / HZ
+}
+
+// reading is the two clocks read one after the other, jiffies first.
+type reading struct {
+	jiffies   uint64
+	monotonic time.Duration
+}
+
+func newClock(program *ebpf.Program) (clock, error) {
+	// The kernel gives TICK_NSEC as the coarse clocks' resolution
+	// (posix_get_coarse_res, kernel/time/posix-timers.c).
+	var ts unix.Timespec
+	if err := unix.ClockGetres(unix.CLOCK_MONOTONIC_COARSE, &ts); err != nil {
+		return clock{}, fmt.Errorf("ask the kernel for the length of its tick: %w", err)
+	}
+	tick := time.Duration(ts.Nano())
+	if tick < 100*time.Microsecond || tick > 50*time.Millisecond {
+		return clock{}, fmt.Errorf("the kernel's tick of %v cannot be true: no lease can be measured in it", tick)
+	}
+	return clock{program: program, tick: tick}, nil
+}
+
+func (c clock) read() (reading, error) {
+	out := make([]byte, 64)
+	run := ebpf.RunOptions{Data: make([]byte, 64), DataOut: out}
+	if _, err := c.program.Run(&run); err != nil {
+		return reading{}, fmt.Errorf("read the kernel's clock by a BPF test run: %w", err)
+	}
+	return reading{
+		jiffies:   binary.NativeEndian.Uint64(run.DataOut),
+		monotonic: time.Duration(binary.NativeEndian.Uint64(run.DataOut[8:])),
+	}, nil
+}

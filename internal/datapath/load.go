@@ -1,0 +1,187 @@
+package datapath
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/features"
+	"github.com/cilium/ebpf/rlimit"
+)
+
+// xdpHasFrags is BPF_F_XDP_HAS_FRAGS of include/uapi/linux/bpf.h: the program
+// copes with frames of several buffers (jumbo frames, and generic XDP without
+// a copy of each frame).
+const xdpHasFrags = 1 << 5
+
+// Datapath is a loaded set of programs and the memory that it shares with
+// them. Its methods may be called by several goroutines.
+type Datapath struct {
+	options  Options
+	programs rotaPrograms
+	maps     rotaMaps
+	layout   []tableLayout // by pool
+
+	mu         sync.Mutex    // guards all below
+	control    *control      // .data.control; nil once closed
+	tables     mapping       // rota_tables
+	memory     []mapping     // all to unmap
+	generation []generations // by pool
+	clock      clock
+}
+
+// Programs are the programs to attach. They belong to the Datapath: Close
+// closes them, and what is attached goes on without it.
+type Programs struct {
+	XDP      *ebpf.Program // rota_xdp: the filter, XDP
+	TC       *ebpf.Program // rota_tc: filter and adopter, tc ingress
+	Adopt    *ebpf.Program // rota_adopt: the adopter beside XDP, tc ingress
+	Announce *ebpf.Program // rota_announce: tc egress of the service interface
+	Guard    *ebpf.Program // rota_guard: tc egress of every other interface
+}
+
+// Names of the programs in the kernel.
+const (
+	NameXDP      = rotaProgRotaXdp
+	NameTC       = rotaProgRotaTc
+	NameAdopt    = rotaProgRotaAdopt
+	NameAnnounce = rotaProgRotaAnnounce
+	NameGuard    = rotaProgRotaGuard
+)
+
+// Load brings new programs and maps into the kernel, attached nowhere, with
+// no lease and every bucket foreign. It needs root (CAP_BPF, CAP_NET_ADMIN,
+// CAP_PERFMON) and Linux 5.15.
+func Load(o Options) (*Datapath, error) {
+	return load(o, nil)
+}
+
+// load uses the maps given in place of new ones.
+func load(o Options, existing map[string]*ebpf.Map) (*Datapath, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return nil, fmt.Errorf("raise the limit of locked memory (are you root?): %w", err)
+	}
+	layout, lines := layoutTables(o.Pools)
+	spec, err := buildSpec(o, lines)
+	if err != nil {
+		return nil, err
+	}
+	var objects loaded
+	err = spec.LoadAndAssign(&objects, &ebpf.CollectionOptions{MapReplacements: existing})
+	if err != nil {
+		return nil, explainLoad(err)
+	}
+	d := &Datapath{
+		options:    o,
+		programs:   objects.rotaPrograms,
+		maps:       objects.rotaMaps,
+		layout:     layout,
+		generation: make([]generations, len(o.Pools)),
+	}
+	if err := d.prepare(objects.Control, existing == nil); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+// prepare gets hold of the memory and the clock. New maps get their first tables.
+func (d *Datapath) prepare(controlMap *ebpf.Map, fresh bool) error {
+	defer controlMap.Close()
+	memory, err := mapMap(controlMap)
+	if err != nil {
+		return err
+	}
+	d.memory = append(d.memory, memory)
+	if d.tables, err = mapMap(d.maps.RotaTables); err != nil {
+		return err
+	}
+	d.memory = append(d.memory, d.tables)
+	if d.control, err = as[control](memory); err != nil {
+		return err
+	}
+	for i := range d.layout {
+		if fresh {
+			d.control.table[i].Store(d.layout[i].offset(0))
+		}
+	}
+	d.clock, err = newClock(d.programs.RotaClock)
+	return err
+}
+
+// loaded is what Load needs beyond what bpf2go collects.
+type loaded struct {
+	rotaObjects
+	Control *ebpf.Map `ebpf:".data.control"`
+}
+
+// buildSpec fits the compiled programs to the options and to this kernel.
+func buildSpec(o Options, tableLines uint32) (*ebpf.CollectionSpec, error) {
+	spec, err := loadRota()
+	if err != nil {
+		return nil, fmt.Errorf("read the compiled programs: %w", err)
+	}
+	config, err := newKernelConfig(o)
+	if err != nil {
+		return nil, err
+	}
+	if features.HaveProgramHelper(ebpf.XDP, asm.FnXdpLoadBytes) == nil {
+		config.MultiBuffer = 1
+		spec.Programs[NameXDP].Flags |= xdpHasFrags
+	}
+	if err := spec.Variables[rotaVarConfig].Set(config); err != nil {
+		return nil, fmt.Errorf("write the programs' configuration: %w", err)
+	}
+	spec.Maps[rotaMapRotaTables].MaxEntries = tableLines
+	spec.Maps[rotaMapRotaBuckets].MaxEntries = o.totalBuckets()
+	return spec, nil
+}
+
+// explainLoad says what to do when the kernel refuses the programs.
+func explainLoad(err error) error {
+	var refused *ebpf.VerifierError
+	switch {
+	case errors.As(err, &refused):
+		return fmt.Errorf("load the BPF programs: this kernel's verifier refuses them (rota needs Linux 5.15): %w", err)
+	case errors.Is(err, ebpf.ErrNotSupported):
+		return fmt.Errorf("load the BPF programs: this kernel lacks what they need (Linux 5.15 with CONFIG_BPF_SYSCALL): %w", err)
+	default:
+		return fmt.Errorf("load the BPF programs (needs root): %w", err)
+	}
+}
+
+// Options are what the programs were loaded with.
+func (d *Datapath) Options() Options {
+	o := d.options
+	o.Pools = slices.Clone(o.Pools)
+	return o
+}
+
+// Programs are valid until Close.
+func (d *Datapath) Programs() Programs {
+	return Programs{
+		XDP:      d.programs.RotaXdp,
+		TC:       d.programs.RotaTc,
+		Adopt:    d.programs.RotaAdopt,
+		Announce: d.programs.RotaAnnounce,
+		Guard:    d.programs.RotaGuard,
+	}
+}
+
+// Close lets go of programs and maps. What is attached stays attached and
+// keeps its maps; its lease runs out. The Datapath is of no use afterwards.
+func (d *Datapath) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var errs []error
+	for _, m := range d.memory {
+		errs = append(errs, m.unmap())
+	}
+	d.memory, d.control = nil, nil
+	return errors.Join(append(errs, d.programs.Close(), d.maps.Close())...)
+}

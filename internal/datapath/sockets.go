@@ -1,0 +1,97 @@
+package datapath
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+
+	"github.com/rota-cluster/rota/internal/ownership"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// liveStates are the TCP states (include/net/tcp_states.h) of a connection
+// that is established or opening, or still has something to deliver. LISTEN (10),
+// CLOSE (7) and TIME_WAIT (6) are none.
+const liveStates = 1<<1 | 1<<2 | 1<<3 | 1<<4 | 1<<5 | 1<<8 | 1<<9 | 1<<11
+
+// LiveBuckets tells for every pool which buckets have live local TCP
+// connections: sockets of this thread's network namespace whose local address
+// is shared. It asks sock_diag (linux/inet_diag.h) and reads every live TCP
+// socket of the namespace once.
+func (d *Datapath) LiveBuckets() ([]ownership.Bitmap, error) {
+	live := make([]ownership.Bitmap, len(d.options.Pools))
+	poolOf := make(map[netip.Addr]int)
+	for i, p := range d.options.Pools {
+		live[i] = ownership.NewBitmap(p.Hasher.Buckets)
+		for _, a := range p.Addresses {
+			poolOf[a.Unmap()] = i
+		}
+	}
+	mark := func(s tcpSocket) {
+		if pool, shared := poolOf[s.local.Addr()]; shared {
+			live[pool].Set(d.options.Pools[pool].Hasher.Bucket(s.remote.Addr(), s.remote.Port(), s.local.Port()))
+		}
+	}
+	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+		if err := dumpTCP(family, liveStates, mark); err != nil {
+			return nil, fmt.Errorf("ask the kernel for its TCP sockets: %w", err)
+		}
+	}
+	return live, nil
+}
+
+type tcpSocket struct {
+	local, remote netip.AddrPort
+}
+
+// diagRequest is struct inet_diag_req_v2 of include/uapi/linux/inet_diag.h.
+type diagRequest struct {
+	family uint8
+	states uint32
+}
+
+const diagRequestLen = 56
+
+func (r diagRequest) Len() int { return diagRequestLen }
+
+func (r diagRequest) Serialize() []byte {
+	b := make([]byte, diagRequestLen)
+	b[0] = r.family
+	b[1] = unix.IPPROTO_TCP
+	binary.NativeEndian.PutUint32(b[4:], r.states)
+	return b
+}
+
+// dumpTCP calls each for every TCP socket of a family in one of the states.
+func dumpTCP(family uint8, states uint32, each func(tcpSocket)) error {
+	request := nl.NewNetlinkRequest(nl.SOCK_DIAG_BY_FAMILY, unix.NLM_F_DUMP)
+	request.AddData(diagRequest{family: family, states: states})
+	return request.ExecuteIter(unix.NETLINK_INET_DIAG, 0, func(msg []byte) bool {
+		if s, ok := parseDiag(msg); ok {
+			each(s)
+		}
+		return true
+	})
+}
+
+// parseDiag reads the start of struct inet_diag_msg: family, state, timer,
+// retransmissions, then struct inet_diag_sockid (ports and addresses in network order).
+func parseDiag(msg []byte) (tcpSocket, bool) {
+	if len(msg) < 4+4+16+16 {
+		return tcpSocket{}, false
+	}
+	var local, remote netip.Addr
+	switch msg[0] {
+	case unix.AF_INET:
+		local, remote = netip.AddrFrom4([4]byte(msg[8:])), netip.AddrFrom4([4]byte(msg[24:]))
+	case unix.AF_INET6:
+		local, remote = netip.AddrFrom16([16]byte(msg[8:])).Unmap(), netip.AddrFrom16([16]byte(msg[24:])).Unmap()
+	default:
+		return tcpSocket{}, false
+	}
+	return tcpSocket{
+		local:  netip.AddrPortFrom(local, binary.BigEndian.Uint16(msg[4:])),
+		remote: netip.AddrPortFrom(remote, binary.BigEndian.Uint16(msg[6:])),
+	}, true
+}
