@@ -157,6 +157,9 @@ type Beat struct {
 	Flags Flags
 	Pools []PoolBeat
 	Echo  []Echo // sorted by name
+	// Lease is the sender's L: how long it may own after a promise. Peers wait
+	// accordingly, so that nodes with different timing stay safe.
+	Lease time.Duration
 
 	// For people, not for the protocol.
 	Address string // the node's own address, "" if it has none

@@ -1,0 +1,115 @@
+package ownership
+
+// advance takes the view in force as far as it can go now.
+func (n *Node) advance() {
+	if n.bar != barNone || n.muted || n.view.ID.Number == 0 {
+		return
+	}
+	if n.stage == StageJoined && n.fencesOver() {
+		n.stage, n.changed = StageReady, true
+	}
+	if n.stage == StageReady && n.allReady() && !n.outsiderOwns() {
+		n.clearMoved()
+	}
+	if n.stage >= StageCleared && n.leaseUntil > n.now {
+		n.accept()
+	}
+}
+
+// fencesOver: nobody outside the view can still own because of a promise of
+// this node, nor of its earlier incarnation.
+func (n *Node) fencesOver() bool {
+	if n.now < n.start+n.take() {
+		return false
+	}
+	for _, p := range n.peers {
+		if !n.view.has(p.ref) && n.now < p.fence {
+			return false
+		}
+	}
+	return true
+}
+
+// allReady: every other member announces this very view, its fences over.
+func (n *Node) allReady() bool {
+	for _, m := range n.view.Members {
+		if m.Ref == n.cfg.Self {
+			continue
+		}
+		p := n.memberPeer(m.Ref)
+		if p == nil || p.beat.View.ID != n.view.ID || p.beat.Stage < StageReady || p.beat.Flags&barredFlags != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// outsiderOwns: somebody outside the view who can hear this node still owns.
+func (n *Node) outsiderOwns() bool {
+	for _, p := range n.peers {
+		if p.mutual && !n.view.has(p.ref) && p.beat.owns() && p.beat.Flags&barredFlags == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// clearMoved drops in the datapath what moves away; the beat that says so is
+// sent after the table is in force.
+func (n *Node) clearMoved() {
+	given := 0
+	for i := range n.owned {
+		for w, word := range n.owned[i] {
+			moved := word &^ n.want[i][w]
+			n.owned[i][w] &^= moved
+			n.lingers[i][w] |= moved
+		}
+		given += n.lingers[i].Count()
+	}
+	n.stage = StageCleared
+	n.tableDirty, n.changed = true, true
+	n.note(NoteViewCleared, "", "view %d: released what moves away, %d buckets linger", n.view.ID.Number, given)
+}
+
+// accept takes the gained buckets that no other member claims any more.
+func (n *Node) accept() {
+	if n.stage == StageActive {
+		return
+	}
+	gained, waiting := 0, 0
+	for i := range n.owned {
+		for w := range n.owned[i] {
+			free := n.want[i][w] &^ n.owned[i][w]
+			if free == 0 {
+				continue
+			}
+			before := free
+			for _, m := range n.view.Members {
+				p := n.memberPeer(m.Ref)
+				if p == nil || i >= len(p.beat.Pools) || w >= len(p.beat.Pools[i].Claims) {
+					continue
+				}
+				free &^= p.beat.Pools[i].Claims[w]
+			}
+			n.owned[i][w] |= free
+			n.lingers[i][w] &^= free
+			gained += ones(free)
+			waiting += ones(before &^ free)
+		}
+	}
+	if gained > 0 {
+		n.tableDirty, n.changed = true, true
+	}
+	if waiting > 0 {
+		return
+	}
+	n.stage, n.changed = StageActive, true
+	n.lastActive = n.lastActive[:0]
+	for _, m := range n.view.Members {
+		n.lastActive = append(n.lastActive, m.Ref)
+	}
+	n.out = append(n.out, Note{
+		Kind: NoteViewActive, View: n.view.ID, Moved: gained,
+		Text: text("view %d is active: %d members, %d buckets gained", n.view.ID.Number, len(n.view.Members), gained),
+	})
+}

@@ -1,0 +1,235 @@
+package ownership
+
+import (
+	"cmp"
+	"fmt"
+	"math/bits"
+	"slices"
+	"strings"
+	"time"
+)
+
+// emit turns what changed into effects: tables first, then the lease, then
+// the beat that tells of it.
+func (n *Node) emit() {
+	if n.tableDirty {
+		n.emitTables()
+	}
+	if n.leaseUntil > n.renewed {
+		n.renewed = n.leaseUntil
+		n.out = append(n.out, RenewLease{Until: n.leaseUntil})
+	}
+	n.emitBeat()
+	n.out = append(n.out, WakeAt{At: n.nextWake()})
+}
+
+// emitTables sends every pool's table that is not what the datapath has. The
+// first ones clear what an earlier start may have left.
+func (n *Node) emitTables() {
+	n.tableDirty = false
+	for i, pool := range n.cfg.Pools {
+		contested := n.lingeredByOthers(i)
+		states := make([]BucketState, pool.Buckets)
+		for b := range states {
+			switch k := uint32(b); {
+			case n.owned[i].Has(k) && contested.Has(k):
+				states[b] = Contested
+			case n.owned[i].Has(k):
+				states[b] = Mine
+			case n.lingers[i].Has(k):
+				states[b] = Lingering
+			}
+		}
+		if n.states[i] != nil && slices.Equal(states, n.states[i]) {
+			continue
+		}
+		if n.states[i] == nil {
+			n.out = append(n.out, RenewLease{})
+		}
+		n.states[i] = states
+		n.out = append(n.out, SetTable{Pool: i, States: slices.Clone(states)})
+	}
+}
+
+// lingeredByOthers: the buckets in which a live peer still has connections.
+func (n *Node) lingeredByOthers(pool int) Bitmap {
+	m := NewBitmap(n.cfg.Pools[pool].Buckets)
+	for _, p := range n.peers {
+		if p.beat == nil || p.silent || p.left || p.unlike || pool >= len(p.beat.Pools) {
+			continue
+		}
+		for w, word := range p.beat.Pools[pool].Lingers {
+			if w < len(m) {
+				m[w] |= word
+			}
+		}
+	}
+	return m
+}
+
+// emitBeat sends when the interval is over, when something changed, and twice
+// more after a change.
+func (n *Node) emitBeat() {
+	if n.muted {
+		n.nextBeat, n.extra, n.changed = n.now+n.cfg.Interval, [2]Time{}, false
+		return
+	}
+	if n.seq == 0 && n.now < n.nextBeat {
+		return // still listening
+	}
+	due := n.now >= n.nextBeat
+	for i, at := range n.extra {
+		if at != 0 && n.now >= at {
+			n.extra[i], due = 0, true
+		}
+	}
+	if n.changed {
+		n.extra = [2]Time{n.now + repeatAfter1, n.now + repeatAfter2}
+		n.changed, due = false, true
+	}
+	if !due {
+		return
+	}
+	n.send()
+	// 85 to 100 % of the interval: jitter keeps nodes from beating in step.
+	n.nextBeat = n.now + n.cfg.Interval - n.cfg.Interval*Time(n.random()%150)/1000
+}
+
+// send makes the beat. Every echo to a member of the view is a promise: the
+// fence counts from when that member's beat was processed.
+func (n *Node) send() {
+	n.seq++
+	n.stamps[n.seq%stampRing] = stamp{seq: n.seq, at: n.now, awake: n.awake}
+	b := &Beat{
+		From: n.cfg.Self, Host: n.cfg.Host, Seq: n.seq,
+		View: n.view, Stage: n.stage, Flags: n.flags(), Lease: n.cfg.Lease,
+		Pools: make([]PoolBeat, len(n.cfg.Pools)), Echo: make([]Echo, 0, len(n.peers)),
+		Address: n.cfg.Address,
+	}
+	weights := n.ownWeights()
+	for i, pool := range n.cfg.Pools {
+		b.Pools[i] = PoolBeat{
+			Name: pool.Name, Fingerprint: pool.Fingerprint, Weight: weights[i],
+			Claims: n.owned[i].Clone(), Lingers: n.lingers[i].Clone(),
+		}
+	}
+	for _, p := range n.peers {
+		if p.beat == nil || n.awake-p.heardAwake > 4*n.take() {
+			continue // no row: silent
+		}
+		b.Echo = append(b.Echo, Echo{Ref: p.ref, Seq: p.beat.Seq, Mutual: p.mutual, Silent: p.silent})
+		if n.view.has(p.ref) {
+			p.fence = max(p.fence, p.heard+Take(p.beat.Lease))
+			p.fenceView = n.view.ID
+		}
+	}
+	n.out = append(n.out, Send{Beat: b})
+}
+
+func (n *Node) flags() Flags {
+	f := barFlags[n.bar]
+	if n.draining {
+		f |= FlagDraining
+	}
+	if n.stopped {
+		f |= FlagLeaving
+	}
+	return f
+}
+
+// nextWake is when something happens by itself: a beat is due, a peer becomes
+// silent, a fence or the lease ends, a joiner has been patient enough.
+func (n *Node) nextWake() Time {
+	at := n.now + n.cfg.Interval
+	sooner := func(t Time) {
+		if t > n.now && t < at {
+			at = t
+		}
+	}
+	sooner(n.nextBeat)
+	for _, t := range n.extra {
+		sooner(t)
+	}
+	sooner(n.leaseUntil)
+	sooner(n.start + n.take())
+	awake := func(t Time) { sooner(n.now + t - n.awake) }
+	for _, p := range n.peers {
+		if p.beat == nil || p.silent && n.now >= p.fence {
+			continue
+		}
+		sooner(p.fence)
+		awake(p.heardAwake + n.quiet())
+		awake(p.heardAwake + n.take())
+		awake(p.echoAwake + n.take() + 1)
+		if p.mutual && !n.view.has(p.ref) {
+			awake(p.mutualSince + n.patience(p))
+		}
+	}
+	return at
+}
+
+func (n *Node) note(kind NoteKind, node, format string, args ...any) {
+	n.out = append(n.out, Note{Kind: kind, Node: node, View: n.view.ID, Text: text(format, args...)})
+}
+
+// changeTo tells in words how v differs from the view in force.
+func (n *Node) changeTo(v *View) string {
+	var parts []string
+	for _, m := range v.Members {
+		switch i := n.view.index(m.Ref); {
+		case i < 0:
+			parts = append(parts, "with "+m.Name)
+		case !slices.Equal(n.view.Members[i].Weights, m.Weights):
+			parts = append(parts, fmt.Sprintf("%s weighs %v", m.Name, m.Weights))
+		}
+	}
+	for _, m := range n.view.Members {
+		if !v.has(m.Ref) {
+			parts = append(parts, "without "+m.Name+" ("+n.whyGone(m.Ref)+")")
+		}
+	}
+	if !slices.Equal(n.view.Pins, v.Pins) {
+		parts = append(parts, "pins changed")
+	}
+	if len(parts) == 0 {
+		return "same members, taken up anew"
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (n *Node) whyGone(r Ref) string {
+	p := n.peer(r.Name)
+	switch {
+	case r == n.cfg.Self:
+		return "this node"
+	case p == nil || p.beat == nil:
+		return "never heard"
+	case p.ref != r:
+		return "restarted"
+	case p.left:
+		return "said goodbye"
+	case p.unlike:
+		return "its pools differ"
+	case p.beat.Flags&FlagDeaf != 0:
+		return "deaf"
+	case n.now-p.heard > n.cfg.Interval*3/2:
+		return fmt.Sprintf("silent for %v", round(n.now-p.heard))
+	case !p.mutual:
+		return "does not hear this node"
+	default:
+		return "not heard by all"
+	}
+}
+
+func text(format string, args ...any) string {
+	if len(args) == 0 {
+		return format
+	}
+	return fmt.Sprintf(format, args...)
+}
+
+func round(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
+
+func ones(w uint64) int { return bits.OnesCount64(w) }
+
+func compareNames(a, b string) int { return cmp.Compare(a, b) }

@@ -1,0 +1,314 @@
+package ownership
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// peer is what a node knows of another.
+type peer struct {
+	ref  Ref
+	host uint64
+	beat *Beat // the newest processed
+
+	// When it was processed. That is later than the send, which only delays a takeover.
+	heard, heardAwake Time
+
+	// When this node sent the newest of its beats that the peer has echoed. The
+	// age of that is the freshness of the peer: a delayed, replayed or queued
+	// beat echoes something old.
+	echo, echoAwake Time
+	echoed          bool
+
+	// promise is the newest own send stamp under which the peer promised not to
+	// take this node's buckets; the lease counts from it.
+	promise  Time
+	promised bool
+
+	// fence is until when this node must not let anybody take the peer's
+	// buckets, once the peer is outside the view: its own promise.
+	fence     Time
+	fenceView ViewID // the newest view in which it promised
+
+	mutual      bool
+	mutualSince Time // awake
+	silent      bool // for L_take
+	left        bool
+	unlike      bool // its pools differ
+
+	flaps     uint8
+	flapAwake Time
+}
+
+// hear takes in one beat. A beat that is not newer than the last is dropped.
+func (n *Node) hear(b *Beat) {
+	if b.From.Name == n.cfg.Self.Name {
+		n.hearNamesake(b)
+		return
+	}
+	p := n.peer(b.From.Name)
+	switch {
+	case p == nil:
+		if !n.makeRoom() {
+			return
+		}
+		p = &peer{ref: b.From, host: b.Host, silent: true}
+		n.addPeer(p)
+		n.changed = true
+	case b.From.Incarnation < p.ref.Incarnation:
+		return
+	case b.From.Incarnation > p.ref.Incarnation:
+		n.restarted(p, b)
+	case b.Seq <= p.beat.Seq:
+		return
+	}
+	old := p.beat
+	p.beat, p.heard, p.heardAwake = b, n.now, n.awake
+	n.highest = max(n.highest, b.View.ID.Number)
+	if p.silent {
+		p.silent = false
+		n.changed = true
+		n.note(NotePeerHeard, p.ref.Name, "is heard")
+	}
+	if old == nil || !sameBitmaps(old, b) {
+		n.tableDirty = true // somebody began or ceased to linger
+	}
+	n.compare(p)
+	n.takeEcho(p)
+	n.takeFence(p)
+	if b.Flags&FlagLeaving != 0 && !p.left {
+		p.left, n.changed = true, true
+		n.note(NotePeerLeft, p.ref.Name, "said goodbye")
+	}
+}
+
+// restarted replaces a peer's incarnation. The same host has cleared its
+// datapath before it spoke; another host with that name proves nothing about
+// the first, whose fence stays.
+func (n *Node) restarted(p *peer, b *Beat) {
+	n.note(NotePeerHeard, p.ref.Name, "restarted")
+	fence := p.fence
+	if p.host == b.Host {
+		fence = 0
+	}
+	flaps := p.flaps
+	if n.view.has(p.ref) && !p.left {
+		flaps = min(flaps+1, maxFlaps)
+	}
+	*p = peer{ref: b.From, host: b.Host, fence: fence, flaps: flaps, flapAwake: n.awake, beat: nil}
+	n.changed = true
+}
+
+// makeRoom forgets the peer that has been silent longest when there are too many.
+func (n *Node) makeRoom() bool {
+	if len(n.peers) < 2*MaxNodes {
+		return true
+	}
+	var oldest *peer
+	for _, p := range n.peers {
+		if p.silent && n.now >= p.fence && !n.view.has(p.ref) &&
+			(oldest == nil || p.heard < oldest.heard || p.heard == oldest.heard && p.ref.Name < oldest.ref.Name) {
+			oldest = p
+		}
+	}
+	if oldest == nil {
+		return false
+	}
+	n.peers = slices.DeleteFunc(n.peers, func(p *peer) bool { return p == oldest })
+	return true
+}
+
+// peer finds a peer by name, nil if it is not known.
+func (n *Node) peer(name string) *peer {
+	if i, ok := n.peerIndex(name); ok {
+		return n.peers[i]
+	}
+	return nil
+}
+
+// memberPeer finds the peer that is this very member: name and incarnation.
+// Nil if it has not been heard.
+func (n *Node) memberPeer(m Ref) *peer {
+	if p := n.peer(m.Name); p != nil && p.ref == m && p.beat != nil {
+		return p
+	}
+	return nil
+}
+
+func (n *Node) peerIndex(name string) (int, bool) {
+	return slices.BinarySearchFunc(n.peers, name, func(p *peer, name string) int {
+		return cmp.Compare(p.ref.Name, name)
+	})
+}
+
+func (n *Node) addPeer(p *peer) {
+	i, _ := n.peerIndex(p.ref.Name)
+	n.peers = slices.Insert(n.peers, i, p)
+}
+
+// hearNamesake: another host uses this node's name. The one who speaks with
+// the lower incarnation, or has not spoken yet, falls silent: peers listen to
+// the higher one only.
+func (n *Node) hearNamesake(b *Beat) {
+	if b.Host == n.cfg.Host || b.Flags&FlagLeaving != 0 {
+		return // an earlier start of this very host, or one that leaves
+	}
+	if n.seq > 0 && b.From.Incarnation < n.cfg.Self.Incarnation {
+		return // it yields
+	}
+	n.muteTill = n.now + max(3*n.cfg.Lease, time.Second)
+	if !n.muted {
+		n.muted = true
+		n.note(NoteDuplicateName, b.From.Name, "another host (%s) uses this node's name: stays out until it is gone; give one of them another name", b.Address)
+		n.yield(barFenced)
+	}
+}
+
+// compare finds out whether the peer's pools are the same as this node's.
+func (n *Node) compare(p *peer) {
+	what := n.difference(p.beat)
+	if unlike := what != ""; unlike != p.unlike {
+		p.unlike, n.changed = unlike, true
+		if unlike {
+			n.note(NotePeerIncompatible, p.ref.Name, "does not share with it: %s", what)
+		}
+	}
+}
+
+func (n *Node) difference(b *Beat) string {
+	if len(b.Pools) != len(n.cfg.Pools) {
+		return text("it has %d pools, this node %d", len(b.Pools), len(n.cfg.Pools))
+	}
+	for i, pb := range b.Pools {
+		if pb.Name != n.cfg.Pools[i].Name {
+			return text("it has a pool %q where this node has %q", pb.Name, n.cfg.Pools[i].Name)
+		}
+		if pb.Fingerprint != n.cfg.Pools[i].Fingerprint {
+			return text("its configuration of pool %s differs from this node's", pb.Name)
+		}
+	}
+	return ""
+}
+
+// takeEcho reads from the beat which of this node's beats the peer has processed.
+func (n *Node) takeEcho(p *peer) {
+	for _, e := range p.beat.Echo {
+		if e.Ref != n.cfg.Self {
+			continue
+		}
+		s := n.stamps[e.Seq%stampRing]
+		if s.seq == e.Seq && e.Seq != 0 && (!p.echoed || s.at > p.echo) {
+			p.echo, p.echoAwake, p.echoed = s.at, s.awake, true
+		}
+		return
+	}
+}
+
+// takeFence draws from the beat what it says about the peer's ownership.
+func (n *Node) takeFence(p *peer) {
+	b := p.beat
+	switch {
+	case b.Flags&FlagLeaving != 0:
+		p.fence = 0
+	case b.Flags&barredFlags != 0 && b.View.ID.Compare(p.fenceView) >= 0:
+		// It owns nothing, and will not before a view newer than any in which
+		// this node promised it something.
+		p.fence = 0
+	case p.mutual && b.owns() && !b.View.has(n.cfg.Self):
+		// An owner under a view without this node, whose lease others renew.
+		p.fence = max(p.fence, n.now+Take(b.Lease))
+	}
+}
+
+// judge brings the time-dependent facts about all peers up to date.
+func (n *Node) judge() {
+	for _, p := range n.peers {
+		if p.beat == nil {
+			continue
+		}
+		n.judgePeer(p)
+	}
+	if n.muted && n.now >= n.muteTill {
+		n.muted = false
+		n.note(NoteDuplicateName, "", "the other host with this node's name is gone")
+	}
+	n.judgeDeaf()
+}
+
+func (n *Node) judgePeer(p *peer) {
+	if silent := n.awake-p.heardAwake >= n.take(); silent != p.silent {
+		p.silent, n.changed = silent, true
+		n.tableDirty = true // what it lingers on is contested no more
+		if silent && !p.left {
+			n.note(NotePeerSilent, p.ref.Name, "silent for %v", round(n.now-p.heard))
+		}
+	}
+	mutual := p.echoed && !p.left && !p.silent && n.awake-p.echoAwake <= n.take()
+	if mutual == p.mutual {
+		return
+	}
+	p.mutual, n.changed = mutual, true
+	if mutual {
+		p.mutualSince = n.awake
+	} else if n.view.has(p.ref) && !p.left {
+		p.flaps, p.flapAwake = min(p.flaps+1, maxFlaps), n.awake
+	}
+}
+
+// judgeDeaf: the interface has received nothing at all since the last peer of
+// the view fell silent. Then it is not the peers that are gone.
+func (n *Node) judgeDeaf() {
+	last, peers := Time(0), 0
+	for _, m := range n.view.Members {
+		if p := n.memberPeer(m.Ref); p != nil && !p.left {
+			last, peers = max(last, p.heardAwake), peers+1
+		}
+	}
+	deaf := peers > 0 && n.awake-last >= n.quiet() && n.frameAwake <= last+n.cfg.Interval
+	switch {
+	case deaf && n.bar != barDeaf:
+		n.note(NoteDeaf, "", "the interface has received no frame for %v: owns nothing until it does", round(n.awake-last))
+		n.yield(barDeaf)
+	case !deaf && n.bar == barDeaf:
+		n.note(NoteDeaf, "", "the interface receives again")
+		n.bar, n.changed = barFenced, true
+	}
+}
+
+// patience is how long (awake) a peer must have been mutual before it is
+// added to a view: two leases, and longer for one that keeps falling out.
+func (n *Node) patience(p *peer) time.Duration {
+	flaps := p.flaps
+	for calm := n.awake - p.flapAwake; flaps > 0 && calm > calmAfter; calm -= calmAfter {
+		flaps--
+	}
+	return min(2*n.cfg.Lease<<flaps, maxPatience)
+}
+
+const (
+	maxFlaps    = 6
+	maxPatience = 30 * time.Second
+	calmAfter   = time.Minute // one flap is forgiven for each
+)
+
+func (b *Beat) owns() bool {
+	for i := range b.Pools {
+		if !b.Pools[i].Claims.Empty() {
+			return true
+		}
+	}
+	return false
+}
+
+func sameBitmaps(a, b *Beat) bool {
+	if len(a.Pools) != len(b.Pools) {
+		return false
+	}
+	for i := range a.Pools {
+		if !a.Pools[i].Lingers.Equal(b.Pools[i].Lingers) {
+			return false
+		}
+	}
+	return true
+}

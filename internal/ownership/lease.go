@@ -1,0 +1,79 @@
+package ownership
+
+import "slices"
+
+// renew counts the promises and moves the lease on. It never goes back.
+func (n *Node) renew() {
+	for _, p := range n.peers {
+		// A promise under a view newer than this node's own does not count: the
+		// promiser may have been, in between, in a view that took these buckets.
+		if p.echoed && p.beat != nil && p.beat.View.has(n.cfg.Self) && p.beat.View.ID.Compare(n.view.ID) <= 0 {
+			p.promise, p.promised = max(p.promise, p.echo), true
+		}
+	}
+	if n.view.ID.Number == 0 || n.bar == barDeaf || n.muted {
+		return
+	}
+	until := n.byMajority()
+	if n.cfg.Quorum == QuorumNone {
+		until = max(until, n.bySilence())
+	}
+	if until > n.now {
+		n.leaseUntil = max(n.leaseUntil, until)
+	}
+}
+
+// byMajority: the k-th newest of this node's own now and the promises, plus L;
+// k is a majority of the expected nodes, or of the view's members without a quorum.
+func (n *Node) byMajority() Time {
+	stamps := []Time{n.now}
+	voters := n.cfg.ExpectedNodes
+	if n.cfg.Quorum == QuorumMajority {
+		for _, p := range n.peers {
+			if p.promised {
+				stamps = append(stamps, p.promise)
+			}
+		}
+	} else {
+		voters = len(n.view.Members)
+		for _, m := range n.view.Members {
+			if p := n.memberPeer(m.Ref); p != nil && p.promised {
+				stamps = append(stamps, p.promise)
+			}
+		}
+	}
+	k := voters/2 + 1
+	if len(stamps) < k {
+		return 0
+	}
+	slices.Sort(stamps)
+	return stamps[len(stamps)-k] + n.cfg.Lease
+}
+
+// bySilence: what is owned goes on while every member that does not promise
+// has been silent for U. Exempting a silent peer changes no view; excluding it
+// waits for L_take.
+func (n *Node) bySilence() Time {
+	from := n.now
+	for _, m := range n.view.Members {
+		if m.Ref == n.cfg.Self {
+			continue
+		}
+		p := n.peer(m.Name)
+		if p == nil || p.beat == nil {
+			if n.awake-n.viewAwake < n.quiet() {
+				return 0
+			}
+			continue
+		}
+		gone := p.ref != m.Ref || p.left || p.beat.Flags&FlagDeaf != 0
+		if gone || n.awake-p.heardAwake >= n.quiet() {
+			continue
+		}
+		if !p.promised {
+			return 0
+		}
+		from = min(from, p.promise)
+	}
+	return from + n.cfg.Lease
+}

@@ -1,0 +1,275 @@
+package ownership
+
+import (
+	"time"
+)
+
+// Node is the state machine of one node. It is not safe for concurrent use.
+type Node struct {
+	cfg   Config
+	rng   uint64
+	start Time
+	now   Time
+	// awake is the time this node has been running: a freeze counts for hardly
+	// more than one interval. Silence is measured in it, so that a node that
+	// wakes with full queues does not find all its peers silent.
+	awake   Time
+	stamps  [stampRing]stamp
+	seq     uint64
+	highest uint64 // the highest view number seen anywhere
+
+	peers []*peer // sorted by name
+
+	view       View
+	viewAwake  Time      // when it was adopted
+	stage      Stage     // in view
+	table      [][]int16 // per pool: bucket → index into view.Members
+	want       []Bitmap  // per pool: what view's table gives this node
+	lastActive []Ref     // members of the last view that was active here
+
+	owned      []Bitmap // accepted: mine or contested in the datapath
+	lingers    []Bitmap // handed over, connections left
+	states     [][]BucketState
+	tableDirty bool
+
+	leaseUntil Time // 0: none
+	renewed    Time // the newest that the datapath was told
+
+	bar      bar
+	muted    bool // another host uses this name: say nothing
+	muteTill Time
+	draining bool
+	stopped  bool
+	weights  []uint16
+
+	frameAwake Time // when the interface last received any frame
+
+	nextBeat Time
+	extra    [2]Time // repeats of a beat that told of a change; 0: none
+	changed  bool    // something peers should know at once
+
+	out []Effect
+}
+
+// bar is why a node owns nothing until it activates a view newer than the one
+// it announces. Whoever is barred has said so in its beats, and keeps to it.
+type bar uint8
+
+const (
+	barNone bar = iota
+	barFenced
+	barStandby
+	barDeaf
+)
+
+var barFlags = [...]Flags{0, FlagFenced, FlagStandby, FlagDeaf}
+
+const (
+	stampRing = 1024
+	// barredFlags: the sender accepts nothing before a view newer than the one it announces.
+	barredFlags = FlagFenced | FlagStandby | FlagDeaf | FlagLeaving
+	// repeatAfter: a change is told again after these delays, against loss.
+	repeatAfter1 = 2 * time.Millisecond
+	repeatAfter2 = 4 * time.Millisecond
+	// listenIntervals: how long a new start listens before its first beat, so
+	// that it hears a host that already uses its name.
+	listenIntervals = 3
+)
+
+type stamp struct {
+	seq       uint64
+	at, awake Time
+}
+
+// New makes a node that has just started. Nothing is owned; the first Step
+// clears the datapath. Pools must be sorted by name.
+func New(cfg Config, now Time) *Node {
+	n := &Node{
+		cfg: cfg, rng: cfg.Seed ^ cfg.Self.Incarnation ^ 0x9e3779b97f4a7c15,
+		start: now, now: now,
+		table:   make([][]int16, len(cfg.Pools)),
+		want:    make([]Bitmap, len(cfg.Pools)),
+		owned:   make([]Bitmap, len(cfg.Pools)),
+		lingers: make([]Bitmap, len(cfg.Pools)),
+		states:  make([][]BucketState, len(cfg.Pools)),
+		weights: make([]uint16, len(cfg.Pools)),
+
+		tableDirty: true,
+		nextBeat:   now + listenIntervals*cfg.Interval,
+	}
+	for i, p := range cfg.Pools {
+		n.want[i], n.owned[i], n.lingers[i] = NewBitmap(p.Buckets), NewBitmap(p.Buckets), NewBitmap(p.Buckets)
+		n.weights[i] = p.Weight
+	}
+	return n
+}
+
+// Take is L_take for a lease of l: how long a promise binds the one who gave
+// it. Clock rates differ by at most 1 % from the true rate, so a holder's
+// lease of l, measured on the slowest clock, is over before l·1.01/0.99 on the
+// fastest. The millisecond covers rounding.
+func Take(l time.Duration) time.Duration {
+	return l*101/99 + time.Millisecond
+}
+
+func (n *Node) take() time.Duration { return Take(n.cfg.Lease) }
+
+// quiet is U: a member that has been silent for so long no longer holds up
+// the leases of the others (QuorumNone). Before L is over, or a lease could
+// lapse between the last promise and the silence.
+func (n *Node) quiet() time.Duration { return n.cfg.Lease - 2*n.cfg.Interval }
+
+// Step handles one event at time now, which must not go back, and returns
+// what is to be done, in this order.
+func (n *Node) Step(now Time, ev Event) []Effect {
+	if n.stopped {
+		return nil
+	}
+	n.out = nil
+	n.tick(now)
+	n.expire()
+	switch e := ev.(type) {
+	case Wake:
+	case BeatReceived:
+		n.hear(e.Beat)
+	case FramesSeen:
+		n.frameAwake = n.awake
+	case SetWeights:
+		n.setWeights(e.Weights)
+	case Drain:
+		n.setDraining(true, e.Reason)
+	case Resume:
+		n.setDraining(false, "")
+	case Live:
+		n.keepLive(e.Pool, e.Buckets)
+	case Stop:
+		n.stop()
+		return n.out
+	}
+	n.judge()
+	n.follow()
+	n.renew()
+	n.yieldToBetter()
+	n.propose()
+	n.advance()
+	n.emit()
+	return n.out
+}
+
+// tick moves the clocks on. A step that comes later than it was due counts
+// for at most one and a half intervals of awake time.
+func (n *Node) tick(now Time) {
+	d := max(now-n.now, 0)
+	n.awake += min(d, n.cfg.Interval*3/2)
+	n.now = max(now, n.now)
+}
+
+// expire lets go of everything when the lease is over. It runs before any
+// event is handled: a promise that arrives now must not revive old claims.
+func (n *Node) expire() {
+	if n.leaseUntil == 0 || n.now < n.leaseUntil {
+		return
+	}
+	late := n.now - n.leaseUntil
+	n.leaseUntil = 0
+	if n.bar == barNone && n.stage >= StageCleared || n.owns() {
+		n.note(NoteLeaseLost, "", "lease over for %v: not enough promises from peers; owns nothing until a new view", round(late))
+		n.yield(barFenced)
+	}
+}
+
+// yield gives up all ownership until a newer view is active. Connections that
+// are open go on as far as the lease allows.
+func (n *Node) yield(why bar) {
+	for i := range n.owned {
+		for w := range n.owned[i] {
+			n.lingers[i][w] |= n.owned[i][w]
+			n.owned[i][w] = 0
+		}
+	}
+	n.bar = why
+	n.stage = min(n.stage, StageJoined)
+	n.tableDirty, n.changed = true, true
+}
+
+// owns tells whether the datapath accepts any bucket, lease apart.
+func (n *Node) owns() bool { return anySet(n.owned) }
+
+func anySet(ms []Bitmap) bool {
+	for _, m := range ms {
+		if !m.Empty() {
+			return true
+		}
+	}
+	return false
+}
+
+func (n *Node) setWeights(w []uint16) {
+	for i := range n.weights {
+		if i < len(w) && n.weights[i] != w[i] {
+			n.note(NoteWeight, "", "weight in pool %s: %d, was %d", n.cfg.Pools[i].Name, w[i], n.weights[i])
+			n.weights[i] = w[i]
+			n.changed = true
+		}
+	}
+}
+
+func (n *Node) setDraining(on bool, reason string) {
+	if n.draining == on {
+		return
+	}
+	n.draining, n.changed = on, true
+	if !on {
+		n.note(NoteResume, "", "takes part again")
+		return
+	}
+	n.note(NoteDrain, "", "drains: %s", reason)
+}
+
+func (n *Node) keepLive(pool int, live Bitmap) {
+	if pool < 0 || pool >= len(n.lingers) {
+		return
+	}
+	before := n.lingers[pool].Count()
+	for w := range n.lingers[pool] {
+		if w < len(live) {
+			n.lingers[pool][w] &= live[w]
+		} else {
+			n.lingers[pool][w] = 0
+		}
+	}
+	if gone := before - n.lingers[pool].Count(); gone > 0 {
+		n.tableDirty, n.changed = true, true
+		n.note(NoteLingering, "", "pool %s: no connection left in %d handed-over buckets", n.cfg.Pools[pool].Name, gone)
+	}
+}
+
+// stop clears the datapath, then says goodbye, three times against loss.
+func (n *Node) stop() {
+	for i := range n.owned {
+		clear(n.owned[i])
+		clear(n.lingers[i])
+	}
+	n.tableDirty = true
+	n.emitTables()
+	n.leaseUntil = 0
+	n.out = append(n.out, RenewLease{})
+	n.stage = min(n.stage, StageJoined)
+	n.note(NoteStopped, "", "stopped: says goodbye")
+	n.stopped = true
+	if n.muted || n.seq == 0 {
+		return
+	}
+	for range 3 {
+		n.send()
+	}
+}
+
+// random returns a number below 2^32 (splitmix64, Steele et al. 2014).
+func (n *Node) random() uint64 {
+	n.rng += 0x9e3779b97f4a7c15
+	z := n.rng
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return (z ^ z>>31) >> 32
+}

@@ -1,0 +1,260 @@
+package ownership
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+)
+
+// net is a perfect network of nodes with one clock: the smallest world in
+// which the machine can be watched. Faults are the simulator's business.
+type net struct {
+	t     *testing.T
+	now   Time
+	nodes map[string]*host
+	names []string
+	delay time.Duration
+	queue []delivery
+	cut   func(from, to string) bool
+	story []string
+}
+
+type host struct {
+	n      *Node
+	wake   Time
+	lease  Time
+	states [][]BucketState
+	dead   bool
+	last   Time // when its table last changed
+}
+
+type delivery struct {
+	at   Time
+	to   string
+	beat *Beat
+}
+
+func newNet(t *testing.T) *net {
+	return &net{t: t, nodes: map[string]*host{}, delay: 200 * time.Microsecond, cut: func(_, _ string) bool { return false }}
+}
+
+func testConfig(name string, inc uint64) Config {
+	return Config{
+		Self: Ref{Name: name, Incarnation: inc}, Host: uint64(name[len(name)-1]),
+		Pools:    []PoolConfig{{Name: "web", Buckets: 96, Fingerprint: 1, Weight: 100}},
+		Interval: 50 * time.Millisecond, Lease: 300 * time.Millisecond, Seed: inc,
+	}
+}
+
+func (w *net) start(cfg Config) *host {
+	h := &host{n: New(cfg, w.now), wake: w.now, states: make([][]BucketState, len(cfg.Pools))}
+	w.nodes[cfg.Self.Name] = h
+	if !slices.Contains(w.names, cfg.Self.Name) {
+		w.names = append(w.names, cfg.Self.Name)
+	}
+	return h
+}
+
+func (w *net) step(name string, ev Event) {
+	h := w.nodes[name]
+	for _, e := range h.n.Step(w.now, ev) {
+		switch e := e.(type) {
+		case SetTable:
+			h.states[e.Pool], h.last = e.States, w.now
+		case RenewLease:
+			h.lease = e.Until
+		case Send:
+			for _, to := range w.names {
+				if to != name && !w.cut(name, to) {
+					w.queue = append(w.queue, delivery{w.now + w.delay, to, e.Beat})
+				}
+			}
+		case WakeAt:
+			h.wake = e.At
+		case Note:
+			w.story = append(w.story, fmt.Sprintf("%9.3f %s %s: %s", w.now.Seconds(), name, e.Kind, e.Text))
+		}
+	}
+}
+
+// run goes on until the time is over or the condition holds.
+func (w *net) run(d time.Duration, until func() bool) bool {
+	end := w.now + d
+	for {
+		if until != nil && until() {
+			return true
+		}
+		at, who := end, -1
+		for i, q := range w.queue {
+			if q.at < at {
+				at, who = q.at, i
+			}
+		}
+		node := ""
+		for _, name := range w.names {
+			if h := w.nodes[name]; !h.dead && h.wake < at {
+				at, node = h.wake, name
+			}
+		}
+		w.now = max(w.now, at)
+		switch {
+		case node != "":
+			w.step(node, Wake{})
+		case who >= 0:
+			q := w.queue[who]
+			w.queue = slices.Delete(w.queue, who, who+1)
+			if !w.nodes[q.to].dead {
+				w.step(q.to, FramesSeen{})
+				w.step(q.to, BeatReceived{q.beat})
+			}
+		default:
+			return until == nil
+		}
+		w.check()
+	}
+}
+
+// acceptors counts who would accept a new connection of each bucket now.
+func (w *net) acceptors() []int {
+	var count []int
+	for _, name := range w.names {
+		h := w.nodes[name]
+		if h.lease <= w.now {
+			continue
+		}
+		for b, s := range h.states[0] {
+			for len(count) <= b {
+				count = append(count, 0)
+			}
+			if s == Mine || s == Contested {
+				count[b]++
+			}
+		}
+	}
+	return count
+}
+
+func (w *net) check() {
+	for b, c := range w.acceptors() {
+		if c > 1 {
+			w.t.Fatalf("at %v bucket %d has %d owners\n%s", w.now, b, c, w.tell())
+		}
+	}
+}
+
+func (w *net) covered() bool {
+	c := w.acceptors()
+	return len(c) > 0 && !slices.Contains(c, 0)
+}
+
+func (w *net) agreed() bool {
+	for _, name := range w.names {
+		if h := w.nodes[name]; !h.dead && !h.n.Status(w.now).Agreed {
+			return false
+		}
+	}
+	return true
+}
+
+func (w *net) tell() string {
+	s := ""
+	for _, l := range w.story {
+		s += l + "\n"
+	}
+	return s
+}
+
+func TestThreeNodesLive(t *testing.T) {
+	w := newNet(t)
+	for i, name := range []string{"node-a", "node-b", "node-c"} {
+		w.start(testConfig(name, uint64(i+1)))
+	}
+	if !w.run(5*time.Second, func() bool { return w.agreed() && w.covered() }) {
+		t.Fatalf("three nodes did not agree in 5 s\n%s", w.tell())
+	}
+	for _, name := range w.names {
+		if n := w.nodes[name].n.Status(w.now).Pools[0].Owned.Count(); n != 32 {
+			t.Errorf("%s owns %d of 96 buckets, want 32", name, n)
+		}
+	}
+
+	w.run(time.Second, nil)
+	w.nodes["node-b"].dead = true
+	died := w.now
+	if !w.run(time.Second, func() bool { return w.now > died+300*time.Millisecond && w.covered() }) {
+		t.Fatalf("nobody took over\n%s", w.tell())
+	}
+	if gap := w.now - died; gap > 330*time.Millisecond {
+		t.Errorf("takeover after %v, want at most 330ms\n%s", gap, w.tell())
+	}
+
+	w.run(time.Second, nil)
+	w.start(testConfig("node-b", 9))
+	if !w.run(5*time.Second, func() bool { return w.agreed() && w.covered() && len(w.nodes["node-b"].n.view.Members) == 3 }) {
+		t.Fatalf("node-b was not taken back\n%s", w.tell())
+	}
+
+	for _, name := range w.names {
+		w.step(name, Live{Pool: 0}) // no connection is left of the earlier handovers
+	}
+	w.run(time.Second, nil)
+	w.step("node-a", Drain{Reason: "test"})
+	if !w.run(time.Second, func() bool {
+		return w.covered() && w.agreed() && w.nodes["node-a"].n.Status(w.now).Pools[0].Owned.Empty()
+	}) {
+		t.Fatalf("node-a did not drain\n%s", w.tell())
+	}
+	s := w.nodes["node-a"].n.Status(w.now)
+	if s.State != StateDraining || s.Pools[0].Lingering.Count() != 32 {
+		t.Errorf("drained node: state %v, lingers on %d buckets, want draining, 32", s.State, s.Pools[0].Lingering.Count())
+	}
+	contested := 0
+	for _, name := range []string{"node-b", "node-c"} {
+		contested += w.nodes[name].n.Status(w.now).Pools[0].Contested.Count()
+	}
+	if contested != 32 {
+		t.Errorf("%d buckets contested, want 32", contested)
+	}
+	w.step("node-a", Live{Pool: 0, Buckets: NewBitmap(96)})
+	w.step("node-a", Resume{})
+	if !w.run(time.Second, func() bool { return w.covered() && w.nodes["node-a"].n.Status(w.now).Pools[0].Owned.Count() == 32 }) {
+		t.Fatalf("node-a did not resume\n%s", w.tell())
+	}
+
+	w.step("node-c", Stop{})
+	w.nodes["node-c"].dead = true
+	left := w.now
+	if !w.run(time.Second, w.covered) || w.now-left > 20*time.Millisecond {
+		t.Fatalf("goodbye: covered after %v\n%s", w.now-left, w.tell())
+	}
+	if testing.Verbose() {
+		t.Log("\n" + w.tell())
+	}
+}
+
+func TestTwoNodesBecomeOne(t *testing.T) {
+	for _, q := range []Quorum{QuorumNone, QuorumMajority} {
+		t.Run(q.String(), func(t *testing.T) {
+			w := newNet(t)
+			for i, name := range []string{"node-a", "node-b"} {
+				cfg := testConfig(name, uint64(i+1))
+				cfg.Quorum, cfg.ExpectedNodes = q, 2
+				w.start(cfg)
+			}
+			if !w.run(5*time.Second, func() bool { return w.agreed() && w.covered() }) {
+				t.Fatalf("no agreement\n%s", w.tell())
+			}
+			w.run(time.Second, nil)
+			w.nodes["node-a"].dead = true
+			w.run(300*time.Millisecond, nil)
+			took := w.run(time.Second, func() bool {
+				w.step("node-b", FramesSeen{}) // clients still knock
+				return w.covered()
+			})
+			if took != (q == QuorumNone) {
+				t.Errorf("quorum %v: one of two serves alone: %v\n%s", q, took, w.tell())
+			}
+		})
+	}
+}

@@ -1,0 +1,165 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/rota-cluster/rota/internal/ownership"
+)
+
+const (
+	// inboxRoom is how many beats a socket's queue holds for a daemon that does not read.
+	inboxRoom = 512
+	// spinLimit is how many steps a node may take before time must advance.
+	spinLimit = 20000
+)
+
+// node is a host: its clock, its daemon if one runs, and its datapath.
+type node struct {
+	id    int
+	bit   uint32
+	spec  *Node
+	clock clock
+	rng   rng
+	up    bool // the host has power
+
+	// The daemon.
+	machine     Machine // nil: none runs
+	life        uint32  // which daemon this is
+	incarnation uint64
+	config      int // which pool configuration it runs with
+	weight      uint16
+	drained     bool
+	frozen      bool
+	resting     bool // between two effects
+	rested      bool
+	stopping    bool
+	strike      Verb // Kill or Freeze, after armed more effects
+	armed       int  // -1: nothing is armed
+	pending     []ownership.Effect
+	inbox       []ownership.Event
+	wakeDue     bool
+	wakeGen     uint32
+	frames      bool // the interface has received something
+	last        *ownership.Beat
+
+	// Its ailments.
+	deaf, mute        bool
+	slow, lag, dawdle time.Duration
+	handled           time.Duration // when a slow node gets round to its latest beat
+
+	datapath datapath
+}
+
+func newNode(s *Scenario, id int, chances rng) *node {
+	spec := &s.Nodes[id]
+	return &node{
+		id: id, bit: 1 << id, spec: spec, weight: spec.Weight, armed: -1, rng: chances,
+		clock:    clock{spec.Origin, spec.PPM},
+		datapath: newDatapath(s),
+	}
+}
+
+// sick tells whether the node itself is hindered from taking part.
+func (n *node) sick(interval time.Duration) bool {
+	return n.machine == nil || n.frozen || n.armed >= 0 || n.deaf || n.mute ||
+		n.slow > interval/2 || n.lag > interval/2 || n.dawdle > interval/10
+}
+
+func (w *world) start(n *node, config int) {
+	if n.machine != nil {
+		w.endDaemon(n)
+	}
+	n.up = true
+	n.life++
+	n.incarnation = max(n.incarnation+1, uint64(w.now/time.Millisecond)*MaxNodes+uint64(n.id)+1)
+	n.config = config
+	w.clear(n) // the new daemon clears what it found before its first beat
+	cfg := ownership.Config{
+		Self:     ownership.Ref{Name: n.spec.Name, Incarnation: n.incarnation},
+		Host:     uint64(n.id) + 1,
+		Address:  "192.0.2." + fmt.Sprint(n.id+1),
+		Interval: w.s.Interval, Lease: w.s.Lease,
+		Quorum: w.s.Quorum, ExpectedNodes: w.s.Expected,
+		Seed: n.rng.next(),
+	}
+	for i, p := range w.s.Pools {
+		cfg.Pools = append(cfg.Pools, ownership.PoolConfig{
+			Name: p.Name, Buckets: p.Buckets, Weight: n.weight,
+			Fingerprint: uint64(i)<<8 | uint64(config),
+		})
+	}
+	n.machine = w.factory(cfg, n.clock.read(w.now))
+	n.wakeDue = true
+	w.pump(n)
+}
+
+// endDaemon leaves the datapath as it is.
+func (w *world) endDaemon(n *node) {
+	n.machine = nil
+	n.life++
+	n.wakeGen++
+	n.frozen, n.resting, n.rested, n.stopping, n.wakeDue, n.frames = false, false, false, false, false, false
+	n.armed = -1
+	n.pending, n.inbox, n.last = nil, n.inbox[:0], nil
+	n.handled = 0
+}
+
+// arrive is a beat at a node's interface.
+func (w *world) arrive(n *node, b *ownership.Beat) {
+	if !n.up || n.deaf {
+		return
+	}
+	n.frames = true
+	if n.machine == nil {
+		return
+	}
+	if n.slow > 0 {
+		n.handled = max(n.handled, w.now+n.rng.span(n.slow*3/4, n.slow))
+		w.queue.push(event{at: n.handled, kind: evHandle, node: uint8(n.id), gen: n.life, beat: b})
+		return
+	}
+	if len(n.inbox) >= inboxRoom {
+		return
+	}
+	n.inbox = append(n.inbox, ownership.BeatReceived{Beat: b})
+	w.pump(n)
+}
+
+// canStep tells whether the daemon waits for something to happen.
+func (n *node) canStep() bool {
+	return n.machine != nil && !n.frozen && !n.resting && len(n.pending) == 0
+}
+
+// pump lets the daemon handle what waits for it: timer and inbox in any
+// order, as a select would.
+func (w *world) pump(n *node) {
+	for w.failure == nil && n.canStep() && (n.wakeDue || len(n.inbox) > 0) {
+		if n.wakeDue && (len(n.inbox) == 0 || n.rng.below(2) == 0) {
+			if n.frames || !w.s.Quiet && n.up && !n.deaf {
+				n.frames = false
+				w.step(n, ownership.FramesSeen{})
+				if !n.canStep() {
+					return
+				}
+			}
+			n.wakeDue = false
+			w.step(n, ownership.Wake{})
+			continue
+		}
+		ev := n.inbox[0]
+		n.inbox = n.inbox[:copy(n.inbox, n.inbox[1:])]
+		_, n.stopping = ev.(ownership.Stop)
+		w.step(n, ev)
+	}
+}
+
+func (w *world) step(n *node, ev ownership.Event) {
+	w.stats.Steps++
+	if w.spin++; w.spin > spinLimit {
+		w.fail(RuleContract, fmt.Sprintf("%s asks to be woken again and again without time passing", n.spec.Label))
+		return
+	}
+	n.pending = n.machine.Step(n.clock.read(w.now), ev)
+	w.carryOut(n)
+}

@@ -1,0 +1,117 @@
+package sim
+
+import "github.com/rota-cluster/rota/internal/ownership"
+
+// perform carries out one line of the story.
+func (w *world) perform(op *Op) {
+	w.checks.beforeOp(w, op)
+	if w.story != nil {
+		w.story.op(w.now, w.s.FormatOp(op))
+	}
+	for _, i := range op.Nodes {
+		w.performOn(w.nodes[i], op)
+	}
+	links := op.Links
+	if len(links) == 0 && len(op.Nodes) == 0 {
+		links = allLinks(len(w.nodes))
+	}
+	for _, at := range links {
+		w.performOnLink(at, op)
+	}
+	if op.Verb == Copies {
+		w.net.copies = op.Amount
+	}
+	if op.Verb == Expect {
+		w.expect(op)
+	}
+}
+
+func (w *world) performOn(n *node, op *Op) {
+	switch op.Verb {
+	case Start:
+		w.start(n, op.Amount)
+	case Crash:
+		w.powerOff(n)
+	case Kill, Freeze:
+		w.stopShort(n, op)
+	case Thaw:
+		n.frozen, n.armed = false, -1
+		w.carryOut(n)
+		w.pump(n)
+	case Slow:
+		n.slow = op.Span
+	case Lag:
+		n.lag = op.Span
+	case Dawdle:
+		n.dawdle = op.Span
+	case Deaf:
+		n.deaf = true
+	case Mute:
+		n.mute = true
+	case Cure:
+		n.deaf, n.mute, n.slow, n.lag, n.dawdle = false, false, 0, 0, 0
+	case Weight:
+		n.weight = uint16(op.Amount)
+		weights := make([]uint16, len(w.s.Pools))
+		for i := range weights {
+			weights[i] = n.weight
+		}
+		w.order(n, ownership.SetWeights{Weights: weights})
+	case Drain:
+		w.order(n, ownership.Drain{Reason: "asked to"})
+	case Resume:
+		w.order(n, ownership.Resume{})
+	case Stop:
+		w.order(n, ownership.Stop{})
+	}
+}
+
+// stopShort kills or freezes a daemon, now or after some more effects.
+func (w *world) stopShort(n *node, op *Op) {
+	switch {
+	case n.machine == nil:
+	case op.After >= 0:
+		n.armed, n.strike = op.After, op.Verb
+	case op.Verb == Kill:
+		w.endDaemon(n)
+	default:
+		n.frozen = true
+	}
+}
+
+// order is an operator's word to a daemon.
+func (w *world) order(n *node, ev ownership.Event) {
+	if n.machine == nil {
+		return
+	}
+	n.inbox = append(n.inbox, ev)
+	w.pump(n)
+}
+
+func (w *world) performOnLink(at Link, op *Op) {
+	l := w.net.link(at.From, at.To)
+	switch op.Verb {
+	case Cut:
+		l.cut = true
+	case Mend:
+		*l = link{loss: w.s.Loss, delay: w.s.Delay, jitter: w.s.Jitter}
+	case Loss:
+		l.loss = op.Amount
+	case Delay:
+		l.delay, l.jitter = op.Span, op.Upto-op.Span
+	case Flip:
+		w.net.setFlip(w, at, op.Span)
+	}
+}
+
+func allLinks(n int) []Link {
+	var all []Link
+	for i := range n {
+		for j := range n {
+			if i != j {
+				all = append(all, Link{i, j})
+			}
+		}
+	}
+	return all
+}

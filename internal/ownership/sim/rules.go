@@ -1,0 +1,73 @@
+package sim
+
+import "time"
+
+// Rule is what a run is judged by.
+type Rule uint8
+
+const (
+	// RuleContract: effects and beats are as types.go says.
+	RuleContract Rule = iota
+	// RuleExclusion: no two datapaths accept new connections of one bucket;
+	// without a quorum: of nodes that hear each other.
+	RuleExclusion
+	// RuleReset: an owner whose neighbour lingers is contested, so that its
+	// stack does not reset the neighbour's connections.
+	RuleReset
+	// RuleCoverage: nodes that hear each other leave no bucket without an owner.
+	RuleCoverage
+	// RuleAgreement: left alone, nodes that hear each other come to one view.
+	RuleAgreement
+	// RuleLocality: a healthy node goes on whatever happens to another.
+	RuleLocality
+	// RuleTakeover: what a failed node owned is taken over in time.
+	RuleTakeover
+	// RuleBroken: nothing planned breaks a connection.
+	RuleBroken
+	// RuleMoves: only those buckets move that the table moves, and once.
+	RuleMoves
+	// RuleExpect: the story says otherwise.
+	RuleExpect
+)
+
+var ruleNames = [...]string{
+	"contract", "exclusion", "reset", "coverage", "agreement", "locality", "takeover", "broken", "moves", "expect",
+}
+
+func (r Rule) String() string { return ruleNames[r] }
+
+// Span is a time that scales with a scenario's beat: permille of the lease,
+// permille of the interval, and some that does not.
+type Span struct {
+	Lease, Interval int
+	Fixed           time.Duration
+}
+
+func (s Span) of(sc *Scenario) time.Duration {
+	return time.Duration(s.Lease)*sc.Lease/1000 + time.Duration(s.Interval)*sc.Interval/1000 + s.Fixed
+}
+
+// Bounds are the times within which the rules must hold.
+type Bounds struct {
+	// Heal: from when a pair hears each other until it never overlaps.
+	Heal Span
+	// Cover: from when nothing changes any more until every bucket has an owner.
+	Cover Span
+	// Handover: how long a bucket has no owner when nothing is wrong.
+	Handover Span
+	// Takeover: how long a bucket has no owner after one node among healthy ones failed.
+	Takeover Span
+	// Agree: from when nothing changes any more until all announce one view.
+	Agree Span
+}
+
+// DefaultBounds are what the state machine is held to.
+func DefaultBounds() Bounds {
+	return Bounds{
+		Heal:     Span{Lease: 1000, Interval: 2000},
+		Cover:    Span{Lease: 4000, Fixed: 1200 * time.Millisecond},
+		Handover: Span{Interval: 3000},
+		Takeover: Span{Lease: 1100, Interval: 4000},
+		Agree:    Span{Lease: 10000, Fixed: 5 * time.Second},
+	}
+}

@@ -1,0 +1,152 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/rota-cluster/rota/internal/ownership"
+)
+
+// world is one run: the hosts, the network between them, and what is checked.
+type world struct {
+	s       *Scenario
+	factory Factory
+	opt     Options
+	now     time.Duration
+	queue   queue
+	nodes   []*node
+	net     network
+	checks  checks
+	stats   Stats
+	story   *story // nil unless somebody will read it
+	failure *Violation
+	spin    int // steps since time last advanced
+	hash    uint64
+}
+
+// Options of a run.
+type Options struct {
+	// Bounds are the times that the checks allow.
+	Bounds Bounds
+	// Table tells the owner of every bucket under a view, as the index of the
+	// member; nil: not checked. The order of weights is that of the names.
+	Table func(pool string, buckets uint32, names []string, weights []uint32) []int16
+	// Tell keeps the story, for people.
+	Tell bool
+}
+
+// Result of a run.
+type Result struct {
+	Violation *Violation // nil: every rule held
+	Stats     Stats
+	Story     []string
+	// Hash covers everything that every node did, and when.
+	Hash uint64
+}
+
+// Violation is a rule that did not hold.
+type Violation struct {
+	At   time.Duration
+	Rule Rule
+	Text string
+}
+
+// Run plays a scenario.
+func Run(s *Scenario, f Factory, opt Options) Result {
+	w := newWorld(s, f, opt)
+	for len(w.queue.heap) > 0 && w.failure == nil {
+		e := w.queue.pop()
+		if e.at > s.End {
+			break
+		}
+		if e.at > w.now {
+			w.now, w.spin = e.at, 0
+		}
+		w.handle(e)
+		if w.checks.done {
+			break
+		}
+	}
+	w.finish()
+	return Result{Violation: w.failure, Stats: w.stats, Story: w.story.lines(), Hash: w.hash}
+}
+
+func newWorld(s *Scenario, f Factory, opt Options) *world {
+	w := &world{s: s, factory: f, opt: opt, hash: 14695981039346656037}
+	if opt.Tell {
+		w.story = &story{}
+	}
+	root := rng{s.Seed}
+	for i := range s.Nodes {
+		w.nodes = append(w.nodes, newNode(s, i, root.fork(uint64(i))))
+	}
+	w.net = newNetwork(s, root)
+	w.checks = newChecks(w)
+	for i, op := range s.Ops {
+		w.queue.push(event{at: op.At, kind: evOp, gen: uint32(i)})
+	}
+	w.queue.push(event{at: s.Interval, kind: evAudit})
+	return w
+}
+
+func (w *world) handle(e event) {
+	n := w.nodes[e.node]
+	switch e.kind {
+	case evOp:
+		w.perform(&w.s.Ops[e.gen])
+		w.checks.changed(w)
+	case evArrive:
+		w.arrive(n, e.beat)
+	case evHandle:
+		if e.gen == n.life {
+			n.inbox = append(n.inbox, ownership.BeatReceived{Beat: e.beat})
+			w.pump(n)
+		}
+	case evWake:
+		if e.gen == n.wakeGen {
+			n.wakeDue = true
+			w.pump(n)
+		}
+	case evResume:
+		if e.gen == n.life && n.resting {
+			n.resting, n.rested = false, true
+			w.carryOut(n)
+			w.pump(n)
+		}
+	case evExpire:
+		if e.at == n.datapath.expireAt {
+			n.datapath.expireAt = 0
+		}
+		w.expire(n)
+	case evLive:
+		if e.gen == n.life {
+			w.lookForConnections(n)
+		}
+	case evFlip:
+		w.net.flip(w, e)
+	case evLearned:
+		w.checks.learn(w, int(e.node), int(e.peer), e.gen)
+	case evAudit:
+		w.checks.audit(w)
+		w.queue.push(event{at: w.now + w.s.Interval, kind: evAudit})
+	}
+}
+
+// fail records the first violation.
+func (w *world) fail(rule Rule, text string) {
+	if w.failure != nil {
+		return
+	}
+	w.failure = &Violation{At: w.now, Rule: rule, Text: text}
+	w.tell(nil, "VIOLATION of %s: %s", rule, text)
+}
+
+// mix adds to the hash of the run.
+func (w *world) mix(v uint64) { w.hash = (w.hash ^ v) * 1099511628211 }
+
+func (w *world) finish() {
+	w.stats.Runs = 1
+	w.stats.Time = w.now
+	if w.failure == nil {
+		w.checks.end(w)
+	}
+}

@@ -1,0 +1,175 @@
+package ownership
+
+import (
+	"slices"
+	"time"
+)
+
+// State is what a node is doing, in one word.
+type State uint8
+
+const (
+	// StateJoining: has no view yet, or has not been active in one.
+	StateJoining State = iota
+	// StateServing: accepts the buckets that the view gives it.
+	StateServing
+	// StateDraining: hands over, or has handed over, everything by order.
+	StateDraining
+	// StateStandby: a better view is near, or another host has this name.
+	StateStandby
+	// StateFenced: its lease ran out or its interface is deaf; owns nothing.
+	StateFenced
+)
+
+var stateNames = [...]string{"joining", "serving", "draining", "standby", "fenced"}
+
+func (s State) String() string {
+	if int(s) < len(stateNames) {
+		return stateNames[s]
+	}
+	return "unknown"
+}
+
+// Status is an immutable picture of a node for people.
+type Status struct {
+	State  State
+	Why    string // why it does not serve, "" if it does
+	View   View
+	Stage  Stage
+	Agreed bool // every member announces this view and this node has activated it
+	// LeaseLeft is how long the datapath may go on without another promise; 0: not at all.
+	LeaseLeft time.Duration
+	Weights   []uint16
+	Nodes     []NodeStatus // sorted by name, this node among them
+	Pools     []PoolStatus
+}
+
+// NodeStatus is what is known of one node.
+type NodeStatus struct {
+	Ref
+	Address  string
+	State    State
+	Silent   bool // nothing heard for L_take
+	Left     bool
+	Unlike   string // what differs in its configuration, "" if nothing
+	Mutual   bool   // each hears the other
+	Member   bool   // of the view in force
+	Self     bool
+	HeardAgo time.Duration
+	Weights  []uint16
+	Health   []string
+}
+
+// PoolStatus is who owns what in one pool.
+type PoolStatus struct {
+	Name string
+	// Table gives each bucket's owner by the view: an index into View.Members,
+	// -1 for none; nil while there is no view. It must not be changed.
+	Table     []int16
+	Owned     Bitmap // accepted by this node
+	Lingering Bitmap
+	Contested Bitmap // owned, while another node lingers
+}
+
+// Status takes the picture.
+func (n *Node) Status(now Time) Status {
+	s := Status{
+		State: n.state(), Why: n.why(), View: n.view, Stage: n.stage,
+		Agreed: n.stage == StageActive && n.allReady(), LeaseLeft: max(n.leaseUntil-now, 0),
+		Weights: n.ownWeights(),
+	}
+	s.Nodes = append(s.Nodes, NodeStatus{
+		Ref: n.cfg.Self, Address: n.cfg.Address, State: s.State, Mutual: true, Self: true,
+		Member: n.view.has(n.cfg.Self), Weights: s.Weights,
+	})
+	for _, p := range n.peers {
+		if p.beat == nil {
+			continue
+		}
+		ns := NodeStatus{
+			Ref: p.ref, Address: p.beat.Address, State: stateOf(p.beat), Silent: p.silent, Left: p.left,
+			Mutual: p.mutual, Member: n.view.has(p.ref), HeardAgo: max(now-p.heard, 0), Health: p.beat.Health,
+		}
+		if p.unlike {
+			ns.Unlike = n.difference(p.beat)
+		}
+		for _, pb := range p.beat.Pools {
+			ns.Weights = append(ns.Weights, pb.Weight)
+		}
+		s.Nodes = append(s.Nodes, ns)
+	}
+	slices.SortFunc(s.Nodes, func(a, b NodeStatus) int { return compareNames(a.Name, b.Name) })
+	for i, pool := range n.cfg.Pools {
+		ps := PoolStatus{
+			Name: pool.Name, Table: n.table[i], Owned: n.owned[i].Clone(),
+			Lingering: n.lingers[i].Clone(), Contested: n.lingeredByOthers(i),
+		}
+		for w := range ps.Contested {
+			ps.Contested[w] &= ps.Owned[w]
+			ps.Lingering[w] &^= ps.Owned[w]
+		}
+		s.Pools = append(s.Pools, ps)
+	}
+	return s
+}
+
+func (n *Node) state() State {
+	switch {
+	case n.muted || n.bar == barStandby:
+		return StateStandby
+	case n.bar != barNone:
+		return StateFenced
+	case n.draining:
+		return StateDraining
+	case n.stage >= StageCleared || n.owns():
+		return StateServing
+	default:
+		return StateJoining
+	}
+}
+
+func (n *Node) why() string {
+	switch {
+	case n.muted:
+		return "another host uses this node's name"
+	case n.bar == barStandby:
+		return "a better view is near; waits to be taken in"
+	case n.bar == barDeaf:
+		return "the interface receives no frames"
+	case n.bar == barFenced && n.cfg.Quorum == QuorumMajority && n.mutualCount()+1 < n.cfg.ExpectedNodes/2+1:
+		return text("hears %d of %d expected nodes: no majority", n.mutualCount()+1, n.cfg.ExpectedNodes)
+	case n.bar == barFenced:
+		return "its lease ran out; waits for a new view"
+	case n.view.ID.Number == 0:
+		return "listens for its peers"
+	case n.stage < StageCleared && !n.owns():
+		return "waits until the view is agreed"
+	}
+	return ""
+}
+
+func (n *Node) mutualCount() int {
+	c := 0
+	for _, p := range n.peers {
+		if p.mutual {
+			c++
+		}
+	}
+	return c
+}
+
+// stateOf reads a peer's state from its beat.
+func stateOf(b *Beat) State {
+	switch {
+	case b.Flags&FlagStandby != 0:
+		return StateStandby
+	case b.Flags&(FlagFenced|FlagDeaf) != 0:
+		return StateFenced
+	case b.Flags&FlagDraining != 0:
+		return StateDraining
+	case b.Stage >= StageCleared || b.owns():
+		return StateServing
+	default:
+		return StateJoining
+	}
+}

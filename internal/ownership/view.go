@@ -1,0 +1,346 @@
+package ownership
+
+import (
+	"slices"
+	"time"
+
+	"github.com/rota-cluster/rota/internal/assign"
+)
+
+// index is the place of a member in the view, -1 if it is not there.
+func (v *View) index(r Ref) int {
+	return slices.IndexFunc(v.Members, func(m Member) bool { return m.Ref == r })
+}
+
+func (v *View) has(r Ref) bool { return v.index(r) >= 0 }
+
+func (v *View) sameContent(o *View) bool {
+	return slices.EqualFunc(v.Members, o.Members, func(a, b Member) bool {
+		return a.Ref == b.Ref && slices.Equal(a.Weights, b.Weights)
+	}) && slices.Equal(v.Pins, o.Pins)
+}
+
+// follow adopts the highest view, among those that peers announce, that
+// contains this node. An owner refuses a view that is smaller than what it
+// finds itself: a node at the end of a chain must not tear a cluster apart.
+func (n *Node) follow() {
+	best := &n.view
+	for _, p := range n.peers {
+		if p.beat == nil || p.left || p.unlike {
+			continue
+		}
+		v := &p.beat.View
+		if v.ID.Compare(best.ID) > 0 && v.has(n.cfg.Self) && n.fits(v) {
+			best = v
+		}
+	}
+	if best == &n.view || n.muted {
+		return
+	}
+	if n.bar == barNone && n.view.ID.Number != 0 && len(n.bestMembers()) > len(best.Members) {
+		return
+	}
+	n.join(*best)
+}
+
+// fits tells whether the view has a weight for each of this node's pools.
+func (n *Node) fits(v *View) bool {
+	for _, m := range v.Members {
+		if len(m.Weights) != len(n.cfg.Pools) {
+			return false
+		}
+	}
+	return true
+}
+
+// join announces a view. What is owned stays owned; nothing is promised any
+// more to those outside.
+func (n *Node) join(v View) {
+	n.note(NoteViewJoined, "", "view %d by %s: %s", v.ID.Number, v.ID.Proposer.Name, n.changeTo(&v))
+	n.view, n.viewAwake, n.stage = v, n.awake, StageJoined
+	if n.bar != barDeaf {
+		n.bar = barNone
+	}
+	n.highest = max(n.highest, v.ID.Number)
+	n.changed = true
+	self := int16(v.index(n.cfg.Self))
+	for i, pool := range n.cfg.Pools {
+		n.table[i] = tableOf(&v, i, pool)
+		n.want[i] = NewBitmap(pool.Buckets)
+		for b, owner := range n.table[i] {
+			if owner == self {
+				n.want[i].Set(uint32(b))
+			}
+		}
+	}
+}
+
+// tableOf computes the table of one pool from the view and nothing else.
+func tableOf(v *View, pool int, cfg PoolConfig) []int16 {
+	nodes := make([]assign.Node, len(v.Members))
+	for i, m := range v.Members {
+		nodes[i] = assign.Node{Name: m.Name, Weight: uint32(m.Weights[pool])}
+	}
+	var pins []assign.Pin
+	for _, p := range v.Pins {
+		if int(p.Pool) == pool {
+			pins = append(pins, assign.Pin{Bucket: p.Bucket, Node: p.Node})
+		}
+	}
+	return assign.Table(cfg.Name, cfg.Buckets, nodes, pins)
+}
+
+// propose makes a new view when this node is the one to do it and the view in
+// force is not what the nodes at hand make possible.
+func (n *Node) propose() {
+	if n.seq == 0 || n.muted || n.bar == barDeaf || n.bar == barStandby {
+		return
+	}
+	var set []Member
+	if n.view.ID.Number == 0 {
+		set = n.firstSet()
+	} else {
+		set = n.nextSet()
+	}
+	if len(set) == 0 || !n.allowed(set) {
+		return
+	}
+	v := View{Members: set, Pins: n.view.Pins}
+	if n.view.sameContent(&v) && !n.someoneBarred() {
+		return
+	}
+	v.ID = ViewID{Number: n.highest + 1, Proposer: n.cfg.Self}
+	n.note(NoteViewProposed, "", "proposes view %d: %s", v.ID.Number, n.changeTo(&v))
+	n.join(v)
+}
+
+// someoneBarred: a member of the view, this node included, has let go of
+// everything and needs a newer view to own again.
+func (n *Node) someoneBarred() bool {
+	if n.bar != barNone {
+		return true
+	}
+	for _, m := range n.view.Members {
+		if p := n.memberPeer(m.Ref); p != nil && p.beat.Flags&(FlagFenced|FlagStandby) != 0 && p.beat.View.ID == n.view.ID {
+			return true
+		}
+	}
+	return false
+}
+
+// firstSet is the first view of a node that has none: all who start together,
+// or itself alone when nobody is heard. Whoever hears a node with a view
+// waits to be taken in; whoever hears a node that does not hear it yields.
+func (n *Node) firstSet() []Member {
+	set := []*peer{}
+	for _, p := range n.peers {
+		if p.beat == nil || p.silent || p.left || p.unlike {
+			continue
+		}
+		if p.beat.View.ID.Number != 0 || !p.mutual || n.awake-p.mutualSince < n.patience(p) {
+			return nil
+		}
+		if p.beat.Flags&FlagDeaf == 0 {
+			set = append(set, p)
+		}
+	}
+	alone := max(3*n.cfg.Lease, time.Second)
+	if len(set) == 0 && n.awake < alone {
+		return nil
+	}
+	set, self := n.cut(set)
+	return n.ifLowest(set, self, func(Ref) bool { return true })
+}
+
+// nextSet follows the view in force: the members that are still mutual, and
+// those who have knocked long enough.
+func (n *Node) nextSet() []Member {
+	members, self := n.cut(n.mutualMembers())
+	set := n.withJoiners(members)
+	return n.ifLowest(set, self, n.view.has)
+}
+
+// bestMembers is the best set among the members of the view in force.
+func (n *Node) bestMembers() []*peer {
+	set, self := n.cut(n.mutualMembers())
+	if self {
+		set = append(set, nil)
+	}
+	return set
+}
+
+func (n *Node) mutualMembers() []*peer {
+	var set []*peer
+	for _, m := range n.view.Members {
+		if p := n.memberPeer(m.Ref); p != nil && p.mutual && !p.unlike && p.beat.Flags&FlagDeaf == 0 {
+			set = append(set, p)
+		}
+	}
+	return set
+}
+
+// withJoiners adds the peers that are steady, own nothing and are mutual with
+// everybody in the set. A joiner never displaces a member.
+func (n *Node) withJoiners(set []*peer) []*peer {
+	room := MaxNodes - 1
+	if n.cfg.Quorum == QuorumMajority {
+		room = n.cfg.ExpectedNodes - 1
+	}
+	for _, p := range n.peers {
+		if len(set) >= room {
+			break
+		}
+		if p.beat == nil || !p.mutual || p.unlike || n.view.has(p.ref) || p.beat.owns() ||
+			p.beat.Flags&(FlagDeaf|FlagLeaving) != 0 || n.awake-p.mutualSince < n.patience(p) || !n.edge(nil, p) {
+			continue
+		}
+		if !slices.ContainsFunc(set, func(q *peer) bool { return !n.edge(p, q) }) {
+			set = append(set, p)
+		}
+	}
+	return set
+}
+
+// cut drops, while a pair is not mutual, the node with most missing edges
+// (ties: the highest name), this node included. Every node that sees the same
+// rows finds the same set. The second result tells whether this node is in it.
+func (n *Node) cut(peers []*peer) ([]*peer, bool) {
+	set := append([]*peer{nil}, peers...) // nil is this node
+	for {
+		worst, most := -1, 0
+		for i, a := range set {
+			missing := 0
+			for j, b := range set {
+				if i != j && !n.edge(a, b) {
+					missing++
+				}
+			}
+			if missing > most || missing == most && missing > 0 && n.nameOf(a) > n.nameOf(set[worst]) {
+				worst, most = i, missing
+			}
+		}
+		if most == 0 {
+			break
+		}
+		set = slices.Delete(set, worst, worst+1)
+	}
+	if i := slices.Index(set, nil); i >= 0 {
+		return slices.Delete(set, i, i+1), true
+	}
+	return set, false
+}
+
+// edge tells whether both say of the other that they are mutual; nil is this node.
+func (n *Node) edge(a, b *peer) bool {
+	switch {
+	case a == nil:
+		return b.mutual && b.finds(n.cfg.Self)
+	case b == nil:
+		return a.mutual && a.finds(n.cfg.Self)
+	default:
+		return a.finds(b.ref) && b.finds(a.ref)
+	}
+}
+
+// finds tells whether the peer's row says that it finds r mutual.
+func (p *peer) finds(r Ref) bool {
+	e := p.row(r)
+	return e != nil && e.Mutual
+}
+
+func (p *peer) row(r Ref) *Echo {
+	for i := range p.beat.Echo {
+		if p.beat.Echo[i].Ref == r {
+			return &p.beat.Echo[i]
+		}
+	}
+	return nil
+}
+
+func (n *Node) nameOf(p *peer) string {
+	if p == nil {
+		return n.cfg.Self.Name
+	}
+	return p.ref.Name
+}
+
+// ifLowest turns the set into members if this node is in it and bears the
+// lowest name of those who may propose.
+func (n *Node) ifLowest(set []*peer, self bool, mayPropose func(Ref) bool) []Member {
+	if !self {
+		return nil
+	}
+	members := []Member{{Ref: n.cfg.Self, Weights: n.ownWeights()}}
+	for _, p := range set {
+		if mayPropose(p.ref) && p.ref.Name < n.cfg.Self.Name {
+			return nil
+		}
+		w := make([]uint16, len(p.beat.Pools))
+		for i, pb := range p.beat.Pools {
+			w[i] = pb.Weight
+		}
+		members = append(members, Member{Ref: p.ref, Weights: w})
+	}
+	slices.SortFunc(members, func(a, b Member) int { return compareNames(a.Name, b.Name) })
+	return members
+}
+
+func (n *Node) ownWeights() []uint16 {
+	w := slices.Clone(n.weights)
+	if n.draining {
+		clear(w)
+	}
+	return w
+}
+
+// allowed tells whether this set may form a view: a majority of the expected
+// nodes; or, without a quorum, a majority of the last active view, or everyone
+// missing from that has been silent for L_take to everyone in the set. And no
+// better owner is heard.
+func (n *Node) allowed(set []Member) bool {
+	if n.cfg.Quorum == QuorumMajority {
+		return len(set) >= n.cfg.ExpectedNodes/2+1
+	}
+	v := View{Members: set}
+	kept, missing := 0, 0
+	allSilent := true
+	for _, r := range n.lastActive {
+		switch {
+		case v.has(r):
+			kept++
+		case n.isGone(r):
+		default:
+			missing++
+			allSilent = allSilent && n.silentToAll(r, set)
+		}
+	}
+	if kept <= missing && !allSilent {
+		return false
+	}
+	for _, p := range n.peers {
+		if n.rival(p, &v) && outranks(p.standing(n.cfg.Self), standing{size: len(set), lowest: set[0].Name, heard: true}) {
+			return false
+		}
+	}
+	return true
+}
+
+// isGone: it left, restarted, or says itself that it owns nothing.
+func (n *Node) isGone(r Ref) bool {
+	p := n.peer(r.Name)
+	return p != nil && p.beat != nil && (p.ref != r || p.left || p.beat.Flags&FlagDeaf != 0 || p.unlike)
+}
+
+func (n *Node) silentToAll(r Ref, set []Member) bool {
+	if p := n.memberPeer(r); p != nil && !p.silent {
+		return false
+	}
+	for _, m := range set {
+		if p := n.memberPeer(m.Ref); p != nil {
+			if e := p.row(r); e != nil && !e.Silent {
+				return false
+			}
+		}
+	}
+	return true
+}
