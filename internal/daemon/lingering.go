@@ -1,0 +1,70 @@
+package daemon
+
+import (
+	"time"
+
+	"github.com/rota-cluster/rota/internal/ownership"
+)
+
+// lingering remembers since when each bucket has been handed over, so that a
+// look at the host's sockets never ends one that began after the look, and
+// none outlasts the pool's drain timeout.
+type lingering struct {
+	timeouts []time.Duration // per pool
+	since    []map[uint32]ownership.Time
+}
+
+func newLingering(timeouts []time.Duration) *lingering {
+	l := &lingering{timeouts: timeouts, since: make([]map[uint32]ownership.Time, len(timeouts))}
+	for i := range l.since {
+		l.since[i] = map[uint32]ownership.Time{}
+	}
+	return l
+}
+
+// follow notes which buckets of the pool linger by its new table.
+func (l *lingering) follow(pool int, states []ownership.BucketState, now ownership.Time) {
+	for b, s := range states {
+		k := uint32(b)
+		if s != ownership.Lingering {
+			delete(l.since[pool], k)
+			continue
+		}
+		if _, ok := l.since[pool][k]; !ok {
+			l.since[pool][k] = now
+		}
+	}
+}
+
+// any tells whether anything lingers.
+func (l *lingering) any() bool {
+	for _, s := range l.since {
+		if len(s) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// keep decides which of the pool's lingering buckets go on, given a look at
+// the sockets that began at looked: those with connections, and those that
+// began to linger too late to be judged by it. The second result counts the
+// buckets that reached the drain timeout with connections left.
+func (l *lingering) keep(pool int, live ownership.Bitmap, looked, now ownership.Time) (keep ownership.Bitmap, expired int) {
+	keep = live.Clone()
+	for b, since := range l.since[pool] {
+		for uint32(len(keep)) <= b>>6 {
+			keep = append(keep, 0)
+		}
+		switch {
+		case now-since >= l.timeouts[pool]:
+			if keep.Has(b) {
+				expired++
+			}
+			keep.Clear(b)
+		case since >= looked:
+			keep.Set(b)
+		}
+	}
+	return keep, expired
+}

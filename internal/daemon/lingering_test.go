@@ -1,0 +1,45 @@
+package daemon
+
+import (
+	"testing"
+	"time"
+
+	"github.com/rota-cluster/rota/internal/ownership"
+)
+
+func TestLingering(t *testing.T) {
+	const timeout = 10 * time.Second
+	l := newLingering([]time.Duration{timeout})
+	states := make([]ownership.BucketState, 8)
+	states[1], states[2], states[3] = ownership.Lingering, ownership.Lingering, ownership.Mine
+	l.follow(0, states, 1*time.Second)
+	states[5] = ownership.Lingering
+	l.follow(0, states, 3*time.Second)
+
+	live := ownership.NewBitmap(8)
+	live.Set(2)
+	live.Set(3)
+	for _, c := range []struct {
+		what        string
+		looked, now time.Duration
+		want        []uint32
+		expired     int
+	}{
+		{"only what has connections stays", 4 * time.Second, 4 * time.Second, []uint32{2, 3}, 0},
+		{"what began after the look is not judged by it", 2 * time.Second, 4 * time.Second, []uint32{2, 3, 5}, 0},
+		{"the drain timeout ends what still has connections", 11 * time.Second, 11 * time.Second, []uint32{3}, 1},
+	} {
+		keep, expired := l.keep(0, live, c.looked, c.now)
+		want := ownership.NewBitmap(8)
+		for _, b := range c.want {
+			want.Set(b)
+		}
+		if !keep.Equal(want) || expired != c.expired {
+			t.Errorf("%s: got %b, %d expired; want %b, %d", c.what, keep, expired, want, c.expired)
+		}
+	}
+	l.follow(0, make([]ownership.BucketState, 8), 12*time.Second)
+	if l.any() {
+		t.Error("something lingers after a table without lingering buckets")
+	}
+}
