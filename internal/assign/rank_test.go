@@ -1,0 +1,61 @@
+package assign
+
+import (
+	"math"
+	"testing"
+)
+
+func TestMinusLog2(t *testing.T) {
+	log2 := newLog2Table()
+	worst := 0.0
+	before := uint64(math.MaxUint64)
+	for _, x := range ladder() {
+		got := log2.minusLog2(x)
+		if got > before {
+			t.Fatalf("rises at %#x", x)
+		}
+		before = got
+		want := 64 - math.Log2(float64(max(x, 1)))
+		worst = max(worst, math.Abs(float64(got)/(1<<32)-want))
+	}
+	if worst > 3e-6 {
+		t.Errorf("off by up to %g", worst)
+	}
+	if most, least := log2.minusLog2(0), log2.minusLog2(math.MaxUint64); most != 1<<38 || least == 0 || least > 1<<20 {
+		t.Errorf("from %d to %d", least, most)
+	}
+}
+
+// ladder rises from 0 to the greatest number, in small steps near both ends.
+func ladder() []uint64 {
+	var steps []uint64
+	for x := uint64(0); x < 1000; x++ {
+		steps = append(steps, x)
+	}
+	for x := uint64(1000); x < 1<<63; x += x/997 + 1 {
+		steps = append(steps, x)
+	}
+	for x := uint64(1) << 32; x > 0; x /= 2 {
+		steps = append(steps, math.MaxUint64-x+1)
+	}
+	return append(steps, math.MaxUint64)
+}
+
+// Ranks alone, without quotas, come first in proportion to the weights: that
+// is what keeps movement small when a weight changes.
+func TestRanksFollowWeights(t *testing.T) {
+	nodes := []Node{{"a", 1}, {"b", 10}, {"c", 100}, {"d", 1000}, {"e", 889}}
+	candidates := newCandidates("web", nodes)
+	log2 := newLog2Table()
+	const tries = 1 << 20
+	var count [5]int
+	for i := range uint32(tries) {
+		count[first(candidates, i, &log2)]++
+	}
+	for i, n := range nodes {
+		want := float64(n.Weight) / 2000 * tries
+		if off := math.Abs(float64(count[i]) - want); off > 5*math.Sqrt(want) {
+			t.Errorf("%s is ranked first %d times, want %.0f", n.Name, count[i], want)
+		}
+	}
+}
