@@ -1,0 +1,171 @@
+package wire
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+
+	"github.com/rota-cluster/rota/internal/ownership"
+)
+
+// Bounds of what a beat may say, beside MaxNodes and MaxPools.
+const (
+	maxWeight = 1000
+	maxPins   = 65536 // all buckets of the largest pool
+	maxHealth = 64    // lines; more are left out
+	maxText   = 256   // bytes of a line for people; longer ones are cut
+)
+
+var errPins = fmt.Errorf("pins: at most %d", maxPins)
+
+// checkBeat holds beats to the bounds that the types of ownership state. A
+// Sealer refuses to seal what an Opener would refuse to open.
+func checkBeat(b *ownership.Beat) error {
+	if b.Seq == 0 {
+		return errors.New("beat: sequence numbers begin at 1")
+	}
+	if err := checkName(b.From.Name); err != nil {
+		return fmt.Errorf("beat: sender %q: %w", b.From.Name, err)
+	}
+	if b.Stage > ownership.StageActive {
+		return fmt.Errorf("beat: unknown stage %d", b.Stage)
+	}
+	if b.Lease < 0 {
+		return fmt.Errorf("beat: negative lease %v", b.Lease)
+	}
+	if err := checkView(&b.View); err != nil {
+		return err
+	}
+	if err := checkPools(b.Pools); err != nil {
+		return err
+	}
+	return checkEcho(b.Echo)
+}
+
+func checkView(v *ownership.View) error {
+	if v.ID.Number == 0 {
+		if len(v.Members) > 0 || len(v.Pins) > 0 || v.ID.Proposer != (ownership.Ref{}) {
+			return errors.New("view: number 0 means none, but something is in it")
+		}
+		return nil
+	}
+	if err := checkName(v.ID.Proposer.Name); err != nil {
+		return fmt.Errorf("view: proposer %q: %w", v.ID.Proposer.Name, err)
+	}
+	if n := len(v.Members); n < 1 || n > ownership.MaxNodes {
+		return fmt.Errorf("view: %d members, not 1 to %d", n, ownership.MaxNodes)
+	}
+	for i := range v.Members {
+		m := &v.Members[i]
+		if err := checkName(m.Name); err != nil {
+			return fmt.Errorf("view: member %q: %w", m.Name, err)
+		}
+		if i > 0 && v.Members[i-1].Name >= m.Name {
+			return fmt.Errorf("view: member %q is not in its place", m.Name)
+		}
+		if err := checkWeights(m.Weights); err != nil {
+			return fmt.Errorf("view: member %q: %w", m.Name, err)
+		}
+	}
+	return checkPins(v.Pins)
+}
+
+func checkWeights(weights []uint16) error {
+	if len(weights) > ownership.MaxPools {
+		return fmt.Errorf("%d weights, not 0 to %d", len(weights), ownership.MaxPools)
+	}
+	for _, w := range weights {
+		if w > maxWeight {
+			return fmt.Errorf("weight %d, not 0 to %d", w, maxWeight)
+		}
+	}
+	return nil
+}
+
+func checkPins(pins []ownership.Pin) error {
+	if len(pins) > maxPins {
+		return errPins
+	}
+	for i, p := range pins {
+		if err := checkName(p.Node); err != nil {
+			return fmt.Errorf("pin of bucket %d: node %q: %w", p.Bucket, p.Node, err)
+		}
+		if p.Pool >= ownership.MaxPools || p.Bucket >= maxBuckets {
+			return fmt.Errorf("pin of bucket %d in pool %d: out of range", p.Bucket, p.Pool)
+		}
+		if i > 0 && comparePins(pins[i-1], p) >= 0 {
+			return fmt.Errorf("pin of bucket %d in pool %d is not in its place", p.Bucket, p.Pool)
+		}
+	}
+	return nil
+}
+
+// comparePins orders pins by pool and bucket; one bucket has one pin.
+func comparePins(a, b ownership.Pin) int {
+	return cmp.Or(cmp.Compare(a.Pool, b.Pool), cmp.Compare(a.Bucket, b.Bucket))
+}
+
+func checkPools(pools []ownership.PoolBeat) error {
+	if len(pools) > ownership.MaxPools {
+		return fmt.Errorf("beat: %d pools, not 0 to %d", len(pools), ownership.MaxPools)
+	}
+	for i := range pools {
+		p := &pools[i]
+		if err := checkName(p.Name); err != nil {
+			return fmt.Errorf("beat: pool %q: %w", p.Name, err)
+		}
+		if i > 0 && pools[i-1].Name >= p.Name {
+			return fmt.Errorf("beat: pool %q is not in its place", p.Name)
+		}
+		if p.Weight > maxWeight {
+			return fmt.Errorf("beat: pool %q: weight %d, not 0 to %d", p.Name, p.Weight, maxWeight)
+		}
+		for _, set := range []ownership.Bitmap{p.Claims, p.Lingers} {
+			if nextBit(set, maxBuckets, 0) < 64*len(set) {
+				return fmt.Errorf("beat: pool %q: a bucket beyond %d", p.Name, maxBuckets-1)
+			}
+		}
+	}
+	return nil
+}
+
+func checkEcho(echo []ownership.Echo) error {
+	if len(echo) > ownership.MaxNodes {
+		return fmt.Errorf("beat: %d echoes, not 0 to %d", len(echo), ownership.MaxNodes)
+	}
+	for i := range echo {
+		e := &echo[i]
+		if err := checkName(e.Name); err != nil {
+			return fmt.Errorf("beat: echo of %q: %w", e.Name, err)
+		}
+		if i > 0 && echo[i-1].Name >= e.Name {
+			return fmt.Errorf("beat: echo of %q is not in its place", e.Name)
+		}
+	}
+	return nil
+}
+
+// cleanText makes a line that can be shown to people: valid, printable, at
+// most maxText bytes. Text must never be a reason to drop a beat.
+func cleanText(s string) string {
+	plain := len(s) <= maxText
+	for i := 0; plain && i < len(s); i++ {
+		plain = s[i] >= ' ' && s[i] < 0x7f
+	}
+	if plain {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s { // invalid bytes come as U+FFFD
+		if !unicode.IsPrint(r) {
+			r = ' '
+		}
+		if b.Len()+len(string(r)) > maxText {
+			break
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}

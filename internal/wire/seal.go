@@ -1,0 +1,126 @@
+package wire
+
+import (
+	"crypto/cipher"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/rota-cluster/rota/internal/ownership"
+)
+
+// ErrTooLarge: the beat does not fit MaxParts parts.
+var ErrTooLarge = errors.New("beat too large: use fewer pools or fewer buckets")
+
+// ErrSequence: the beat's sequence number is not higher than the last one
+// sealed, which would use a nonce twice.
+var ErrSequence = errors.New("sequence number does not rise")
+
+// SealerConfig is what a Sealer needs.
+type SealerConfig struct {
+	Key      []byte        // the cluster key, KeyBytes long
+	Cluster  string        // the cluster's name
+	Self     ownership.Ref // the only sender the Sealer speaks for
+	PartSize int           // bytes, MinPart … MaxPart; see the function PartSize. 0: MaxPart
+	Random   io.Reader     // cryptographically secure; read once
+}
+
+// Sealer seals the beats of one node's incarnation. It is not safe for
+// concurrent use.
+type Sealer struct {
+	cluster  string
+	header   header // of the session
+	aead     cipher.AEAD
+	partSize int
+	last     uint64 // the highest sequence number used
+	body     []byte // scratch
+}
+
+// NewSealer makes a Sealer; every process start needs its own incarnation.
+func NewSealer(cfg SealerConfig) (*Sealer, error) {
+	if err := checkName(cfg.Self.Name); err != nil {
+		return nil, fmt.Errorf("sealer: node %q: %w", cfg.Self.Name, err)
+	}
+	s := &Sealer{
+		cluster: cfg.Cluster,
+		header:  header{cluster: clusterID(cfg.Cluster), from: cfg.Self},
+	}
+	if _, err := io.ReadFull(cfg.Random, s.header.salt[:]); err != nil {
+		return nil, fmt.Errorf("sealer: draw a salt: %w", err)
+	}
+	if err := s.SetKey(cfg.Key); err != nil {
+		return nil, err
+	}
+	if cfg.PartSize == 0 {
+		cfg.PartSize = MaxPart
+	}
+	return s, s.SetPartSize(cfg.PartSize)
+}
+
+// SetKey seals with another cluster key from now on. Peers must have been
+// given it before (Opener.SetKeys).
+func (s *Sealer) SetKey(key []byte) error {
+	root, err := newRootKey(key)
+	if err != nil {
+		return fmt.Errorf("sealer: %w", err)
+	}
+	h := s.header
+	h.key = root.id
+	aead, err := root.aead(s.cluster, h.from.Name, session{key: h.key, incarnation: h.from.Incarnation, salt: h.salt})
+	if err != nil {
+		return fmt.Errorf("sealer: %w", err)
+	}
+	s.header, s.aead = h, aead
+	return nil
+}
+
+// SetPartSize follows a change of the interface's MTU; see the function PartSize.
+func (s *Sealer) SetPartSize(size int) error {
+	if size < MinPart || size > MaxPart {
+		return fmt.Errorf("sealer: part size %d, not %d to %d", size, MinPart, MaxPart)
+	}
+	s.partSize = size
+	return nil
+}
+
+// Seal makes the UDP payloads of a beat: 1 … MaxParts of them, in order. They
+// belong to the caller. The error tells what in the beat is out of bounds, or
+// is ErrTooLarge or ErrSequence.
+func (s *Sealer) Seal(beat *ownership.Beat) ([][]byte, error) {
+	if beat.From != s.header.from {
+		return nil, fmt.Errorf("seal: a beat of %q, incarnation %d, is not this node's", beat.From.Name, beat.From.Incarnation)
+	}
+	if beat.Seq <= s.last {
+		return nil, fmt.Errorf("seal: beat %d after %d: %w", beat.Seq, s.last, ErrSequence)
+	}
+	if err := checkBeat(beat); err != nil {
+		return nil, fmt.Errorf("seal: %w", err)
+	}
+	s.body = appendBeat(s.body[:0], beat)
+	room := s.partSize - s.header.size() - tagBytes
+	parts := max(1, (len(s.body)+room-1)/room)
+	if parts > MaxParts {
+		return nil, fmt.Errorf("seal: %d bytes in %d parts: %w", len(s.body), parts, ErrTooLarge)
+	}
+	s.last = beat.Seq
+	return s.sealParts(beat.Seq, parts, room), nil
+}
+
+func (s *Sealer) sealParts(seq uint64, parts, room int) [][]byte {
+	h := s.header
+	h.seq, h.parts = seq, byte(parts)
+	out := make([][]byte, 0, parts)
+	buf := make([]byte, 0, len(s.body)+parts*(h.size()+tagBytes))
+	body := s.body
+	for part := range parts {
+		h.part = byte(part)
+		chunk := body[:min(room, len(body))]
+		body = body[len(chunk):]
+		start := len(buf)
+		buf = h.appendTo(buf)
+		n := nonce(seq, h.part)
+		buf = s.aead.Seal(buf, n[:], chunk, buf[start:])
+		out = append(out, buf[start:len(buf):len(buf)])
+	}
+	return out
+}
