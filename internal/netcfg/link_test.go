@@ -1,0 +1,87 @@
+package netcfg
+
+import (
+	"errors"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/rota-cluster/rota/internal/netcfg/netnstest"
+)
+
+func TestLinkTellsWhatTheKernelKnows(t *testing.T) {
+	node, neighbour := segment(t)
+	l := link(t, node, "node0")
+	if l.Kind != "veth" || l.Driver != "veth" || l.MTU != 1500 || len(l.MAC) != 6 || !l.Up || !l.Running || !l.Ethernet || !l.ARP || l.Loopback {
+		t.Errorf("node0: %+v", l)
+	}
+	if a, ok := l.LinkLocal(); !ok || !a.IsLinkLocalUnicast() {
+		t.Errorf("link-local address: %v %v", a, ok)
+	}
+	node.Do(func() error {
+		same, err := LinkByIndex(l.Index)
+		if err == nil && same.Name != l.Name {
+			t.Errorf("interface number %d is %s", l.Index, same.Name)
+		}
+		return err
+	})
+
+	neighbour.Down("peer0")
+	if l := link(t, node, "node0"); !l.Up || l.Running {
+		t.Errorf("the other end is down: up %v, running %v", l.Up, l.Running)
+	}
+	node.Down("node0")
+	if l := link(t, node, "node0"); l.Up || l.Running {
+		t.Errorf("down: up %v, running %v", l.Up, l.Running)
+	}
+	if l := link(t, node, "lo"); l.Ethernet && !l.Loopback {
+		t.Errorf("lo: %+v", l)
+	}
+}
+
+func TestNoSuchInterfaceNamesThoseThatThereAre(t *testing.T) {
+	node, _ := segment(t)
+	err := node.Try(func() error {
+		_, err := LinkByName("eth9")
+		return err
+	})
+	if !errors.Is(err, ErrNoInterface) || !strings.Contains(err.Error(), "there are: lo, node0") {
+		t.Errorf("LinkByName says: %v", err)
+	}
+	err = node.Try(func() error {
+		_, err := LinkByIndex(4711)
+		return err
+	})
+	if !errors.Is(err, ErrNoInterface) {
+		t.Errorf("LinkByIndex says: %v", err)
+	}
+}
+
+func TestRxFramesCountsWhatTheInterfaceReceives(t *testing.T) {
+	node, neighbour := segment(t)
+	index := link(t, node, "node0").Index
+	count := func() (n uint64) {
+		node.Do(func() (err error) {
+			n, err = RxFrames(index)
+			return err
+		})
+		return n
+	}
+	before := count()
+	neighbour.Do(func() error {
+		conn, err := net.Dial("udp", "192.0.2.1:9")
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		_, err = conn.Write([]byte("one frame"))
+		return err
+	})
+	netnstest.Until(t, "the counter rises", func() bool { return count() > before })
+	if l := link(t, node, "node0"); l.RxFrames < count() {
+		t.Errorf("Link says %d frames after RxFrames said %d", l.RxFrames, count())
+	}
+	if err := node.Try(func() error { _, err := RxFrames(4711); return err }); err == nil {
+		t.Error("an interface that does not exist has a counter")
+	}
+}
