@@ -26,6 +26,7 @@ type checks struct {
 	formed  bool          // all agreed at some time
 	agreed  time.Duration // since when all agree; never
 	settled snapshot
+	tables  viewTables
 	opsLeft int
 	done    bool // the run has nothing more to tell
 	bounds  struct{ heal, cover, handover, takeover, agree time.Duration }
@@ -222,7 +223,7 @@ func (c *checks) end(w *world) {
 		w.stats.Outage.add(w.s, worst)
 	}
 	c.checkMoves(w)
-	if w.failure == nil && w.s.Settle && c.agreed == never {
+	if w.failure == nil && w.s.Settle && c.agreed == never && len(c.parts) > 0 {
 		w.fail(RuleAgreement, "the run ends without agreement")
 	}
 }

@@ -62,7 +62,6 @@ func (w *world) effect(n *node, e ownership.Effect) {
 		w.queue.push(event{at: at, kind: evWake, node: uint8(n.id), gen: n.wakeGen})
 	case ownership.Note:
 		w.mix(uint64(e.Kind) + uint64(e.View.Number)<<8)
-		w.checks.note(w, n, e)
 		if w.story != nil {
 			w.tell(n, "%s: %s", e.Kind, e.Text)
 		}

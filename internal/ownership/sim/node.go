@@ -46,7 +46,7 @@ type node struct {
 	// Its ailments.
 	deaf, mute        bool
 	slow, lag, dawdle time.Duration
-	handled           time.Duration // when a slow node gets round to its latest beat
+	queued, scheduled bool // a slow node waits for the processor; has it
 
 	datapath datapath
 }
@@ -102,7 +102,7 @@ func (w *world) endDaemon(n *node) {
 	n.frozen, n.resting, n.rested, n.stopping, n.wakeDue, n.frames = false, false, false, false, false, false
 	n.armed = -1
 	n.pending, n.inbox, n.last = nil, n.inbox[:0], nil
-	n.handled = 0
+	n.queued = false
 }
 
 // arrive is a beat at a node's interface.
@@ -114,11 +114,6 @@ func (w *world) arrive(n *node, b *ownership.Beat) {
 	if n.machine == nil {
 		return
 	}
-	if n.slow > 0 {
-		n.handled = max(n.handled, w.now+n.rng.span(n.slow*3/4, n.slow))
-		w.queue.push(event{at: n.handled, kind: evHandle, node: uint8(n.id), gen: n.life, beat: b})
-		return
-	}
 	if len(n.inbox) >= inboxRoom {
 		return
 	}
@@ -128,12 +123,16 @@ func (w *world) arrive(n *node, b *ownership.Beat) {
 
 // canStep tells whether the daemon waits for something to happen.
 func (n *node) canStep() bool {
-	return n.machine != nil && !n.frozen && !n.resting && len(n.pending) == 0
+	return n.machine != nil && !n.frozen && !n.resting && len(n.pending) == 0 && (n.slow == 0 || n.scheduled)
 }
 
 // pump lets the daemon handle what waits for it: timer and inbox in any
 // order, as a select would.
 func (w *world) pump(n *node) {
+	if n.slow > 0 && !n.scheduled && !n.queued && n.machine != nil {
+		n.queued = true
+		w.queue.push(event{at: w.now + n.rng.span(n.slow*3/4, n.slow), kind: evSchedule, node: uint8(n.id), gen: n.life})
+	}
 	for w.failure == nil && n.canStep() && (n.wakeDue || len(n.inbox) > 0) {
 		if n.wakeDue && (len(n.inbox) == 0 || n.rng.below(2) == 0) {
 			if n.frames || !w.s.Quiet && n.up && !n.deaf {

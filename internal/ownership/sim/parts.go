@@ -162,6 +162,11 @@ func (c *checks) auditParts(w *world) {
 // auditAgreement looks whether every part has one view, active everywhere,
 // and every bucket the owner that the view gives it.
 func (c *checks) auditAgreement(w *world) {
+	if len(c.parts) == 0 {
+		c.agreed = never
+		c.done = c.opsLeft == 0 && w.s.Settle && w.now-c.lastOp > c.bounds.agree
+		return
+	}
 	if !c.inAgreement(w) {
 		if c.agreed != never && c.lossless(w) && w.now-c.lastOp > c.bounds.agree {
 			w.fail(RuleAgreement, "the nodes agreed, nothing has changed, and they agree no more")
@@ -196,9 +201,6 @@ func (c *checks) lossless(w *world) bool {
 }
 
 func (c *checks) inAgreement(w *world) bool {
-	if len(c.parts) == 0 {
-		return false
-	}
 	for i := range c.parts {
 		if c.partDisagrees(w, &c.parts[i]) != "" {
 			return false
@@ -274,9 +276,6 @@ func (c *checks) partMisowns(w *world, p *part, v *ownership.View) string {
 			set := c.accept[first+b] & p.reach
 			if bits.OnesCount32(set) != 1 {
 				return "not one owner for each bucket"
-			}
-			if table == nil {
-				continue
 			}
 			n := w.nodes[bits.TrailingZeros32(set)]
 			if int(table[b]) >= len(v.Members) || table[b] < 0 || v.Members[table[b]].Name != n.spec.Name {

@@ -50,6 +50,7 @@ func (w *world) performOn(n *node, op *Op) {
 		n.mute = true
 	case Cure:
 		n.deaf, n.mute, n.slow, n.lag, n.dawdle = false, false, 0, 0, 0
+		w.pump(n)
 	case Weight:
 		n.weight = uint16(op.Amount)
 		weights := make([]uint16, len(w.s.Pools))

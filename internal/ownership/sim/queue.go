@@ -10,16 +10,16 @@ import (
 type kind uint8
 
 const (
-	evOp      kind = iota // the next line of the story
-	evArrive              // a beat reaches a node's interface
-	evHandle              // a slow node gets round to a beat
-	evWake                // the timer that the daemon asked for
-	evResume              // a daemon that dawdled goes on to its next effect
-	evExpire              // a lease may be over
-	evLive                // the daemon looks which lingering connections still live
-	evFlip                // a link that flips changes
-	evLearned             // a pair has heard each other long enough to know
-	evAudit               // the checks that look at time passing
+	evOp       kind = iota // the next line of the story
+	evArrive               // a beat reaches a node's interface
+	evSchedule             // a slow node gets the processor
+	evWake                 // the timer that the daemon asked for
+	evResume               // a daemon that dawdled goes on to its next effect
+	evExpire               // a lease may be over
+	evLive                 // the daemon looks which lingering connections still live
+	evFlip                 // a link that flips changes
+	evLearned              // a pair has heard each other long enough to know
+	evAudit                // the checks that look at time passing
 )
 
 // event is one entry of the queue. gen guards against entries that outlived

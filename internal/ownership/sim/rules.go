@@ -28,6 +28,7 @@ const (
 	RuleMoves
 	// RuleExpect: the story says otherwise.
 	RuleExpect
+	ruleCount
 )
 
 var ruleNames = [...]string{

@@ -2,8 +2,6 @@ package sim
 
 import (
 	"time"
-
-	"github.com/rota-cluster/rota/internal/ownership"
 )
 
 // world is one run: the hosts, the network between them, and what is checked.
@@ -27,9 +25,6 @@ type world struct {
 type Options struct {
 	// Bounds are the times that the checks allow.
 	Bounds Bounds
-	// Table tells the owner of every bucket under a view, as the index of the
-	// member; nil: not checked. The order of weights is that of the names.
-	Table func(pool string, buckets uint32, names []string, weights []uint32) []int16
 	// Tell keeps the story, for people.
 	Tell bool
 }
@@ -96,10 +91,11 @@ func (w *world) handle(e event) {
 		w.checks.changed(w)
 	case evArrive:
 		w.arrive(n, e.beat)
-	case evHandle:
+	case evSchedule:
 		if e.gen == n.life {
-			n.inbox = append(n.inbox, ownership.BeatReceived{Beat: e.beat})
+			n.queued, n.scheduled = false, true
 			w.pump(n)
+			n.scheduled = false
 		}
 	case evWake:
 		if e.gen == n.wakeGen {
@@ -148,5 +144,8 @@ func (w *world) finish() {
 	w.stats.Time = w.now
 	if w.failure == nil {
 		w.checks.end(w)
+	}
+	if w.failure != nil {
+		w.stats.Failed[w.failure.Rule]++
 	}
 }

@@ -1,0 +1,108 @@
+package sim
+
+import (
+	"fmt"
+	"math/bits"
+
+	"github.com/rota-cluster/rota/internal/assign"
+	"github.com/rota-cluster/rota/internal/ownership"
+)
+
+// snapshot is who owned what when all agreed, and what has been done since.
+type snapshot struct {
+	valid  bool
+	ops    int
+	single bool // every op since then changes the view once
+	owner  []int8
+}
+
+// beforeOp closes the time of agreement that the line of the story ends.
+func (c *checks) beforeOp(w *world, op *Op) {
+	if op.Verb == Expect {
+		return
+	}
+	c.opsLeft--
+	if c.agreed != never {
+		c.checkMoves(w)
+		c.takeSnapshot(w)
+	}
+	c.settled.ops++
+	switch op.Verb {
+	case Start, Stop, Kill, Crash, Drain, Resume, Weight:
+		running := op.Verb == Start && len(op.Nodes) == 1 && w.nodes[op.Nodes[0]].machine != nil
+		c.settled.single = c.settled.single && len(op.Nodes) == 1 && !running
+	default:
+		c.settled.single = false
+	}
+}
+
+func (c *checks) takeSnapshot(w *world) {
+	s := &c.settled
+	if s.owner == nil {
+		s.owner = make([]int8, len(c.accept))
+	}
+	*s = snapshot{valid: len(c.parts) == 1 && c.lossless(w), single: true, owner: s.owner}
+	for b, set := range c.accept {
+		s.owner[b] = int8(bits.TrailingZeros32(set))
+		c.free[b].moves = 0
+	}
+}
+
+// checkMoves: between two times of agreement with one change between them,
+// a bucket that both tables give to one node stays there, and any other moves once.
+func (c *checks) checkMoves(w *world) {
+	s := &c.settled
+	if !s.valid || len(c.parts) != 1 || s.ops != 1 || !s.single || c.agreed == never || w.failure != nil {
+		return
+	}
+	for b, set := range c.accept {
+		owner := int8(bits.TrailingZeros32(set))
+		allowed := uint16(0)
+		if owner != s.owner[b] {
+			allowed = 1
+		}
+		if c.free[b].moves > allowed {
+			w.fail(RuleMoves, fmt.Sprintf("%s moved %d times, and %d would have been enough",
+				w.bucketName(b), c.free[b].moves, allowed))
+			return
+		}
+	}
+}
+
+// viewTables keeps the tables of one view.
+type viewTables struct {
+	id     ownership.ViewID
+	tables [][]int16
+}
+
+// table is the view's table of a pool.
+func (w *world) table(v *ownership.View, pool int) []int16 {
+	t := &w.checks.tables
+	if t.id != v.ID {
+		*t = viewTables{id: v.ID}
+		for p, spec := range w.s.Pools {
+			nodes := make([]assign.Node, len(v.Members))
+			for i, m := range v.Members {
+				nodes[i] = assign.Node{Name: m.Name, Weight: uint32(m.Weights[p])}
+			}
+			t.tables = append(t.tables, assign.Table(spec.Name, spec.Buckets, nodes, nil))
+		}
+	}
+	return t.tables[pool]
+}
+
+// expect checks who accepts how many buckets right now.
+func (w *world) expect(op *Op) {
+	for i, n := range w.nodes {
+		have := 0
+		for _, set := range w.checks.accept {
+			if set&n.bit != 0 {
+				have++
+			}
+		}
+		if have != op.Counts[i] {
+			w.fail(RuleExpect, fmt.Sprintf("%s accepts %d buckets, and %d were expected", n.spec.Label, have, op.Counts[i]))
+			return
+		}
+	}
+}
