@@ -5,16 +5,21 @@ import "fmt"
 // suggest answers a word that is not known with the one that was meant, if it
 // is near enough, else with all of them.
 func suggest(word string, known []string) string {
-	best, distance := "", 3
-	for _, k := range known {
-		if d := editDistance(word, k); d < distance && d < len(k) {
-			best, distance = k, d
-		}
-	}
-	if best != "" {
+	if best := nearest(word, known); best != "" {
 		return fmt.Sprintf("did you mean %s?", best)
 	}
 	return "write " + list(known)
+}
+
+// nearest is the word at most two letters away, one for short words; "" if there is none.
+func nearest(word string, known []string) string {
+	best, distance := "", 3
+	for _, k := range known {
+		if d := editDistance(word, k); d < distance && d <= len(k)/3 {
+			best, distance = k, d
+		}
+	}
+	return best
 }
 
 // editDistance is Levenshtein's, in bytes. Words of more than 64 bytes are far from everything.

@@ -16,7 +16,7 @@ import (
 )
 
 // maxSize bounds a file; a full one (64 pools with checks) is some 60 KiB.
-const maxSize = 1 << 20
+const maxSize = 256 << 10
 
 // reader collects what is wrong with one file.
 type reader struct {
@@ -151,7 +151,11 @@ func (v value) mapping(known keys) map[string]value {
 		read, ok := known[name]
 		if !ok {
 			item.node = entry.Key
-			item.fail("unknown; %s", suggest(name, sortedKeys(known)))
+			words := sortedKeys(known)
+			if meant := nearest(name, words); meant != "" {
+				seen[meant] = item // not missing too
+			}
+			item.fail("unknown; %s", suggest(name, words))
 			continue
 		}
 		seen[name] = item
@@ -228,7 +232,7 @@ func (v value) text(hint string) (string, bool) {
 		return n.GetToken().Value, true
 	}
 	if v.empty() || v.node.Type() == ast.StringType {
-		v.fail("is empty; write %s, or remove the line", hint)
+		v.fail("is empty; write %s", hint)
 	} else {
 		v.fail("is %s; write %s", v.kind(), hint)
 	}
@@ -239,7 +243,7 @@ func (v value) text(hint string) (string, bool) {
 func (v value) number(min, max uint64) (uint64, bool) {
 	hint := fmt.Sprintf("write a whole number from %d to %d", min, max)
 	if v.empty() {
-		v.fail("is empty; %s, or remove the line", hint)
+		v.fail("is empty; %s", hint)
 		return 0, false
 	}
 	if n, ok := v.node.(*ast.StringNode); ok {
