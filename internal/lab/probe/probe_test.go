@@ -1,0 +1,282 @@
+package probe
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rota-cluster/rota/internal/lab/segment"
+	"github.com/rota-cluster/rota/internal/lab/service"
+)
+
+func web(a netip.Addr) netip.AddrPort   { return netip.AddrPortFrom(a, service.HTTPPort) }
+func lines(a netip.Addr) netip.AddrPort { return netip.AddrPortFrom(a, service.LinePort) }
+
+func TestBurstCountsWhoAnswers(t *testing.T) {
+	r := newRig(t, 2)
+	r.flood(t)
+	own(t, r.nodes[1])
+	for _, a := range shared {
+		stop := r.tap(t)
+		report, err := r.client.Burst(soon(t), Burst{To: web(a), Connections: 1000})
+		must(t, err)
+		must(t, report.Check())
+		if report.ByNode["n2"] != 1000 || report.Latency.Count() != 1000 {
+			t.Errorf("%s: %s; want 1000 answers by n2", a, report)
+		}
+		seen := stop()
+		must(t, seen.Check())
+		if seen.Answers["n2"] != 1000 || len(seen.Answers) != 1 {
+			t.Errorf("%s: the tap saw %s; want 1000 answers by n2", a, seen)
+		}
+	}
+}
+
+func TestBurstTellsWhyNobodyAnswers(t *testing.T) {
+	r := newRig(t, 1)
+	r.flood(t)
+	burst := func(to netip.AddrPort) BurstReport {
+		report, err := r.client.Burst(soon(t), Burst{To: to, Connections: 20, Patience: 100 * time.Millisecond})
+		must(t, err)
+		return report
+	}
+	if got := burst(web(shared4)); got.Outcomes[Unanswered] != 20 || got.Check() == nil {
+		t.Errorf("nobody owns the address: %s; want 20 unanswered", got)
+	}
+	own(t, r.nodes[0])
+	if got := burst(netip.AddrPortFrom(shared4, 81)); got.Outcomes[Refused] != 20 || got.Check() == nil {
+		t.Errorf("nobody listens: %s; want 20 refused", got)
+	}
+	if got := burst(lines(shared4)); got.Outcomes[Answered] != 0 || got.Check() == nil {
+		t.Errorf("something else than HTTP listens: %s; want no answer", got)
+	}
+	_, err := r.client.Burst(soon(t), Burst{To: netip.MustParseAddrPort("198.51.100.1:80"), Connections: 1})
+	must(t, err) // no route: an outcome, not an error
+}
+
+func TestTwoOwnersAreFound(t *testing.T) {
+	r := newRig(t, 2)
+	r.flood(t)
+	own(t, r.nodes[0])
+	own(t, r.nodes[1])
+	for _, a := range shared {
+		stop := r.tap(t)
+		_, err := r.client.Burst(soon(t), Burst{To: web(a), Connections: 50, Patience: 500 * time.Millisecond})
+		must(t, err)
+		seen := stop()
+		if seen.Twice < 45 || seen.Check() == nil || len(seen.Stories) == 0 {
+			t.Errorf("%s: the tap saw %s; want nearly every one of 50 connections answered twice", a, seen)
+		}
+	}
+}
+
+func TestFlowsMeasureATakeover(t *testing.T) {
+	r := newRig(t, 2)
+	r.flood(t)
+	own(t, r.nodes[0])
+	flows, err := r.client.Flows(FlowOptions{To: web(shared4), Flows: 10})
+	must(t, err)
+	stop := r.tap(t)
+	run := Start(soon(t), flows.Run)
+	must(t, flows.WaitAnswered(soon(t)))
+
+	cut := time.Now()
+	r.setLoss(t, r.nodes[0], segment.Loss{Frames: segment.Certain})
+	r.waitLost(t, r.nodes[0], 300)
+	taken := time.Now()
+	own(t, r.nodes[1])
+	must(t, flows.WaitAnswered(soon(t)))
+	again := time.Now()
+
+	report, err := run.Stop()
+	must(t, err)
+	must(t, stop().Check("n1"))
+	if report.Longest < taken.Sub(cut)-20*time.Millisecond || report.Longest > again.Sub(cut)+20*time.Millisecond {
+		t.Errorf("longest unanswered %s, want between %s and %s", report.Longest, taken.Sub(cut), again.Sub(cut))
+	}
+	if report.Check(taken.Sub(cut)/2) == nil {
+		t.Error("a limit of half the gap is held")
+	}
+	if gaps := report.Gaps(cut.Add(-20 * time.Millisecond)); len(gaps) < 10 {
+		t.Errorf("%d gaps told, want one per flow", len(gaps))
+	}
+	for _, s := range report.Flows {
+		if len(s.Owners) != 2 || s.Owners[0].Node != "n1" || s.Owners[1].Node != "n2" || s.Open {
+			t.Errorf("%s was answered by %v, want n1 then n2", s.Source, s.Owners)
+		}
+	}
+}
+
+func TestFlowsTellWhatIsNeverAnswered(t *testing.T) {
+	r := newRig(t, 1)
+	r.flood(t)
+	flows, err := r.client.Flows(FlowOptions{To: web(shared6), Flows: 2})
+	must(t, err)
+	run := Start(soon(t), flows.Run)
+	own(t, r.nodes[0])
+	must(t, flows.WaitAnswered(soon(t)))
+	r.setLoss(t, r.nodes[0], segment.Loss{Frames: segment.Certain})
+	r.waitLost(t, r.nodes[0], 60)
+	report, err := run.Stop()
+	must(t, err)
+	if report.Open != 2 || report.Check(time.Hour) == nil {
+		t.Errorf("%s; want both flows unanswered at the end", report)
+	}
+}
+
+func TestHeldConnectionsSurviveALossAndBreakByAReset(t *testing.T) {
+	r := newRig(t, 2)
+	r.flood(t)
+	own(t, r.nodes[0])
+	held, err := r.client.Held(HeldOptions{To: lines(shared4), Connections: 50})
+	must(t, err)
+	stop := r.tap(t)
+	run := Start(soon(t), held.Run)
+	must(t, held.WaitOpen(soon(t)))
+
+	r.setLoss(t, r.nodes[0], segment.Loss{Frames: segment.Certain})
+	r.waitLost(t, r.nodes[0], 60)
+	r.setLoss(t, r.nodes[0], segment.Loss{})
+	if held.Broken() != 0 {
+		t.Fatal("a short loss broke connections")
+	}
+
+	r.setLoss(t, r.nodes[0], segment.Loss{Frames: segment.Certain})
+	own(t, r.nodes[1])
+	waitFor(t, "n2 to reset what n1 had", func() bool { return held.Broken() == 50 })
+	report, err := run.Stop()
+	must(t, err)
+	if report.Opened != 50 || len(report.Broken) != 50 || report.ByNode["n1"] != 50 || report.Check() == nil {
+		t.Errorf("%s; want 50 broken", report)
+	}
+	if b := report.Broken[0]; b.Node != "n1" || !strings.Contains(b.Reason, "reset") {
+		t.Errorf("broken: %+v; want a reset of n1's connection", b)
+	}
+	seen := stop()
+	if seen.Resets[ResetBy{Node: "n1", By: "n2"}] == 0 || seen.Check() == nil {
+		t.Errorf("the tap saw %s; want n2 to reset connections of n1", seen)
+	}
+	must(t, seen.Check("n1"))
+}
+
+func TestHeldConnectionsAreCountedWhole(t *testing.T) {
+	r := newRig(t, 1)
+	r.flood(t)
+	own(t, r.nodes[0])
+	held, err := r.client.Held(HeldOptions{To: lines(shared6), Connections: 100})
+	must(t, err)
+	run := Start(soon(t), held.Run)
+	must(t, held.WaitOpen(soon(t)))
+	report, err := run.Stop()
+	must(t, err)
+	must(t, report.Check())
+	if report.Opened != 100 || report.Answers < 100 {
+		t.Errorf("%s; want 100 open", report)
+	}
+}
+
+func TestBindingsFindANodesOwnMAC(t *testing.T) {
+	r := newRig(t, 1) // without flood: the client asks where the address is, the kernel answers
+	bindings, err := OpenBindings(r.Segment, shared)
+	must(t, err)
+	for _, h := range r.Hosts() {
+		bindings.Name(h)
+	}
+	run := Start(soon(t), func(ctx context.Context) (struct{}, error) { return struct{}{}, bindings.Run(ctx) })
+	must(t, bindings.Check(clusterMAC))
+	own(t, r.nodes[0])
+	for _, a := range shared {
+		report, err := r.client.Burst(soon(t), Burst{To: web(a), Connections: 10})
+		must(t, err)
+		must(t, report.Check())
+	}
+	own1 := r.nodes[0].MAC()
+	for _, want := range []Binding{
+		{shared4, own1.String(), ARPReply, "n1"},
+		{shared6, own1.String(), NeighbourAdvertisement, "n1"},
+	} {
+		waitFor(t, want.String(), func() bool { return bindings.Seen()[want] > 0 })
+	}
+	disown(t, r.nodes[0])
+	_, err = run.Stop()
+	must(t, err)
+	if err := bindings.Check(clusterMAC); err == nil || !strings.Contains(err.Error(), "n1 says") {
+		t.Errorf("a node's own MAC is bound: %v", err)
+	}
+	must(t, bindings.Check(clusterMAC, own1))
+}
+
+func TestProbesRefuseSenselessOptions(t *testing.T) {
+	c := &Client{sources: sources{addresses: []netip.Addr{shared4}, handedOut: map[bool]int{}}}
+	to := netip.AddrPortFrom(shared4, 80)
+	if _, err := c.Burst(soon(t), Burst{To: to}); err == nil {
+		t.Error("a burst of nothing")
+	}
+	if _, err := c.Flows(FlowOptions{To: to, Flows: 5000}); err == nil {
+		t.Error("too many flows")
+	}
+	if _, err := c.Held(HeldOptions{To: to, Every: time.Microsecond}); err == nil {
+		t.Error("asked too often")
+	}
+	if _, err := c.Held(HeldOptions{To: netip.AddrPortFrom(shared6, 7)}); err == nil {
+		t.Error("no address of the family")
+	}
+}
+
+func TestSourcesAreDistinct(t *testing.T) {
+	s := sources{addresses: []netip.Addr{shared4, netip.MustParseAddr("192.0.2.11"), shared6}, handedOut: map[bool]int{}}
+	seen := make(map[netip.AddrPort]bool)
+	for range 100_000 {
+		a, err := s.next(shared4)
+		must(t, err)
+		if seen[a] {
+			t.Fatalf("%s handed out twice", a)
+		}
+		seen[a] = true
+	}
+}
+
+func TestLatencyQuantiles(t *testing.T) {
+	var l Latency
+	for ms := 1; ms <= 1000; ms++ {
+		l.add(time.Duration(ms) * time.Millisecond)
+	}
+	for _, c := range []struct{ q, want float64 }{{0, 1}, {0.5, 500}, {0.99, 990}, {1, 1000}} {
+		got := float64(l.Quantile(c.q)) / float64(time.Millisecond)
+		if got < c.want*0.93 || got > c.want*1.01 {
+			t.Errorf("quantile %v is %v ms, want about %v", c.q, got, c.want)
+		}
+	}
+	var small Latency
+	small.add(3 * time.Microsecond)
+	small.add(-time.Second) // a clock that went back is not a panic
+	if small.Quantile(0.99) != 3*time.Microsecond || small.Max != 3*time.Microsecond {
+		t.Errorf("got %s", &small)
+	}
+	var huge Latency
+	huge.add(1 << 62)
+	if huge.Count() != 1 {
+		t.Error("a huge time is lost")
+	}
+}
+
+func TestParsersEndOnEveryTruncation(t *testing.T) {
+	frames := [][]byte{
+		append([]byte("\x02\x00\x00\x00\x00\x01\x02\x00\x00\x00\x00\x02\x08\x00\x45\x00\x00\x28\x00\x00\x00\x00\x40\x06\x00\x00\xc0\x00\x02\x0a\xc0\x00\x02\xc8"), make([]byte, 20)...),
+		append([]byte("\x02\x00\x00\x00\x00\x01\x02\x00\x00\x00\x00\x02\x86\xdd\x60\x00\x00\x00\x00\x20\x3a\xff"), append(make([]byte, 32), append([]byte{136}, append(make([]byte, 23), 2, 1, 3, 0, 0, 0, 0, 1)...)...)...),
+	}
+	if s, ok := parseTCP(frames[0]); !ok || s.from.Addr() != shared4 {
+		t.Errorf("TCP: %+v %v", s, ok)
+	}
+	if b, ok := parseBinding(frames[1]); !ok || b.mac != hardware(clusterMAC) || b.message != NeighbourAdvertisement {
+		t.Errorf("advertisement: %+v %v", b, ok)
+	}
+	for _, f := range frames {
+		for n := range f {
+			parseTCP(f[:n])
+			parseBinding(f[:n])
+		}
+	}
+}
