@@ -77,7 +77,7 @@ func readBeat(body []byte, from ownership.Ref, seq uint64, m *memory) (*ownershi
 		case beatAddress:
 			b.Address = cleanText(string(f.value))
 		case beatHealth:
-			if len(b.Health) < maxHealth {
+			if len(b.Health) < maxHealth && len(f.value) > 0 {
 				b.Health = append(b.Health, cleanText(string(f.value)))
 			}
 		case beatLease:
