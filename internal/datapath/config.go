@@ -1,9 +1,9 @@
 package datapath
 
 import (
+	"encoding/binary"
 	"errors"
 	"net/netip"
-	"unsafe"
 )
 
 // ABI numbers the layout of what programs and user space share: bpf/config.h,
@@ -28,7 +28,7 @@ type kernelConfig struct {
 	MultiBuffer uint8
 	_           [5]byte
 	Pool        [MaxPools]kernelPool
-	Slot        [addressSlots]kernelAddress
+	Slot        [addressSlots]kernelSlot
 }
 
 type kernelPool struct {
@@ -36,14 +36,19 @@ type kernelPool struct {
 	Seed    uint32
 	Buckets uint32
 	First   uint32
+	Mask6   [2]uint64
 	Mask4   uint32
-	Mask6   [4]uint32
 	MAC     [macLen]byte
-	_       [2]byte
+	_       [6]byte
 }
 
+// kernelAddress is struct address: an IPv6 address, or an IPv4-mapped one.
 type kernelAddress struct {
-	Address [16]byte
+	High, Low uint64
+}
+
+type kernelSlot struct {
+	Address kernelAddress
 	Used    uint32
 	Pool    uint32
 }
@@ -58,13 +63,14 @@ func newKernelConfig(o Options) (*kernelConfig, error) {
 	}
 	var first uint32
 	for i, p := range o.Pools {
+		mask6 := p.Hasher.Mask6()
 		c.Pool[i] = kernelPool{
 			Mode:    uint32(p.Hasher.Mode),
 			Seed:    p.Hasher.Seed,
 			Buckets: p.Hasher.Buckets,
 			First:   first,
 			Mask4:   p.Hasher.Mask4(),
-			Mask6:   p.Hasher.Mask6(),
+			Mask6:   [2]uint64{uint64(mask6[0])<<32 | uint64(mask6[1]), uint64(mask6[2])<<32 | uint64(mask6[3])},
 			MAC:     [macLen]byte(p.MAC),
 		}
 		first += p.Hasher.Buckets
@@ -91,21 +97,25 @@ func (c *kernelConfig) tryPlacing(pools []Pool) bool {
 	clear(c.Slot[:])
 	for i, p := range pools {
 		for _, a := range p.Addresses {
-			s := &c.Slot[c.slotOf(a)]
+			k := kernelAddressOf(a)
+			s := &c.Slot[c.slotOf(k)]
 			if s.Used != 0 {
 				return false
 			}
-			*s = kernelAddress{Address: a.As16(), Used: 1, Pool: uint32(i)}
+			*s = kernelSlot{Address: k, Used: 1, Pool: uint32(i)}
 		}
 	}
 	return true
 }
 
 // slotOf is slot_of of bpf/address.h.
-func (c *kernelConfig) slotOf(a netip.Addr) uint64 {
+func (c *kernelConfig) slotOf(a kernelAddress) uint64 {
+	return (a.High*0x9e3779b97f4a7c15 + a.Low) * c.Multiplier >> addressShift
+}
+
+func kernelAddressOf(a netip.Addr) kernelAddress {
 	raw := a.As16()
-	half := *(*[2]uint64)(unsafe.Pointer(&raw))
-	return (half[0]*0x9e3779b97f4a7c15 + half[1]) * c.Multiplier >> addressShift
+	return kernelAddress{binary.BigEndian.Uint64(raw[:8]), binary.BigEndian.Uint64(raw[8:])}
 }
 
 // totalBuckets is the number of buckets of all pools.

@@ -17,6 +17,7 @@ import (
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	rotaMapRotaBuckets   = "rota_buckets"
+	rotaMapRotaFragments = "rota_fragments"
 	rotaMapRotaTables    = "rota_tables"
 	rotaMapRotaVerdicts  = "rota_verdicts"
 	rotaProgRotaAdopt    = "rota_adopt"
@@ -83,9 +84,10 @@ type rotaProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type rotaMapSpecs struct {
-	RotaBuckets  *ebpf.MapSpec `ebpf:"rota_buckets"`
-	RotaTables   *ebpf.MapSpec `ebpf:"rota_tables"`
-	RotaVerdicts *ebpf.MapSpec `ebpf:"rota_verdicts"`
+	RotaBuckets   *ebpf.MapSpec `ebpf:"rota_buckets"`
+	RotaFragments *ebpf.MapSpec `ebpf:"rota_fragments"`
+	RotaTables    *ebpf.MapSpec `ebpf:"rota_tables"`
+	RotaVerdicts  *ebpf.MapSpec `ebpf:"rota_verdicts"`
 }
 
 // rotaVariableSpecs contains global variables before they are loaded into the kernel.
@@ -116,14 +118,16 @@ func (o *rotaObjects) Close() error {
 //
 // It can be passed to loadRotaObjects or ebpf.CollectionSpec.LoadAndAssign.
 type rotaMaps struct {
-	RotaBuckets  *ebpf.Map `ebpf:"rota_buckets"`
-	RotaTables   *ebpf.Map `ebpf:"rota_tables"`
-	RotaVerdicts *ebpf.Map `ebpf:"rota_verdicts"`
+	RotaBuckets   *ebpf.Map `ebpf:"rota_buckets"`
+	RotaFragments *ebpf.Map `ebpf:"rota_fragments"`
+	RotaTables    *ebpf.Map `ebpf:"rota_tables"`
+	RotaVerdicts  *ebpf.Map `ebpf:"rota_verdicts"`
 }
 
 func (m *rotaMaps) Close() error {
 	return _RotaClose(
 		m.RotaBuckets,
+		m.RotaFragments,
 		m.RotaTables,
 		m.RotaVerdicts,
 	)

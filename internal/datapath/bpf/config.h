@@ -17,12 +17,9 @@ enum {
 	ADDRESS_SHIFT = 64 - 10,
 };
 
-/* An address as it stands in a packet; IPv4 is IPv4-mapped. */
+/* An IPv6 address in host order; IPv4 is IPv4-mapped. */
 struct address {
-	union {
-		__be32 word[4];
-		__u64 half[2];
-	};
+	__u64 high, low;
 };
 
 struct shared_address {
@@ -43,9 +40,11 @@ struct pool {
 	__u32 seed;
 	__u32 buckets;
 	__u32 first; /* index of its bucket 0 in rota_buckets */
-	__u32 mask4, mask6[4]; /* on the source, in host order */
+	__u64 mask6[2]; /* on the source, in host order */
+	__u32 mask4;
 	__u8 mac[ETH_ALEN]; /* the cluster's */
 	__u16 : 16;
+	__u32 : 32;
 };
 
 struct config {

@@ -83,9 +83,9 @@ struct bpf_sock_tuple {
 enum { TC_ACT_UNSPEC = -1, TC_ACT_OK = 0, TC_ACT_SHOT = 2 };
 
 /* include/uapi/linux/if_packet.h */
-enum { PACKET_HOST = 0 };
+enum { PACKET_HOST = 0, PACKET_BROADCAST = 1 };
 
-/* include/net/tcp_states.h */
+/* include/net/tcp_states.h; connected UDP sockets are "established" too */
 enum { TCP_ESTABLISHED = 1, TCP_LISTEN = 10 };
 
 /* include/uapi/linux/if_ether.h */
@@ -123,5 +123,66 @@ enum {
 	IPPROTO_SCTP = 132,
 	IPPROTO_UDPLITE = 136,
 };
+
+/* RFC 791 */
+struct iphdr {
+	__u8 version_ihl, tos;
+	__be16 tot_len, id, frag_off;
+	__u8 ttl, protocol;
+	__be16 check;
+	__be32 saddr, daddr;
+};
+
+enum { IP_MORE_FRAGMENTS = 0x2000, IP_FRAGMENT_OFFSET = 0x1fff };
+
+/* RFC 8200 */
+struct ipv6hdr {
+	__be32 version_class_flow;
+	__be16 payload_len;
+	__u8 nexthdr, hop_limit;
+	__be64 saddr[2], daddr[2];
+};
+
+struct ipv6exthdr {
+	__u8 nexthdr, length; /* in units of 8 bytes, the first not counted */
+	__be16 frag_off; /* fragment header: offset in units of 8 << 3, more fragments */
+	__be32 id; /* fragment header */
+};
+
+enum { IPV6_MORE_FRAGMENTS = 0x0001, IPV6_FRAGMENT_OFFSET = 0xfff8 };
+
+/* RFC 9293 */
+struct tcphdr {
+	__be16 source, destination;
+	__be32 seq, ack;
+	__u8 offset, flags;
+	__be16 window, check, urgent;
+};
+
+enum { TCP_FLAG_SYN = 0x02, TCP_FLAG_ACK = 0x10 };
+
+/* RFC 792, RFC 4443 */
+struct icmphdr {
+	__u8 type, code;
+	__be16 check;
+	__be32 rest;
+};
+
+/* RFC 826, for Ethernet and IPv4 */
+struct arphdr {
+	__be16 hardware, protocol;
+	__u8 hardware_len, protocol_len;
+	__be16 operation;
+	__u8 sender_mac[ETH_ALEN];
+	__be32 sender_ip;
+	__u8 target_mac[ETH_ALEN];
+	__be32 target_ip;
+} __attribute__((packed, aligned(2)));
+
+/* RFC 4861, 4.6.1 */
+struct nd_option {
+	__u8 type, length; /* length in units of 8 bytes */
+	__u8 mac[ETH_ALEN];
+} __attribute__((aligned(4)));
 
 #endif

@@ -1,44 +1,72 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
-#include "config.h"
-#include "control.h"
-#include "table.h"
-#include "verdict.h"
+/*
+ * rota's programs: the places where the kernel calls them. What they do is
+ * in the headers, one concern each.
+ *
+ *   rota_xdp       filter                XDP, service interface
+ *   rota_adopt     adopter               tc ingress, beside rota_xdp
+ *   rota_tc        filter and adopter    tc ingress, in place of both
+ *   rota_announce  announcer             tc egress, service interface
+ *   rota_guard     guard                 tc egress, all other interfaces
+ *   rota_clock                           attached nowhere
+ */
+#include "adopter.h"
+#include "announcer.h"
+#include "filter.h"
+#include "guard.h"
 
 SEC("xdp")
 int rota_xdp(struct xdp_md *ctx)
 {
-	return lease_is_over() && state_of(0, 0) == FOREIGN && config.pools ? XDP_PASS : XDP_PASS;
-}
+	struct frame f = xdp_frame(ctx);
 
-SEC("tc")
-int rota_tc(struct __sk_buff *skb)
-{
-	count_verdict(0, PASS_UNTOUCHED);
-	return TC_ACT_UNSPEC;
+	return drops(filter(&f)) ? XDP_DROP : XDP_PASS;
 }
 
 SEC("tc")
 int rota_adopt(struct __sk_buff *skb)
 {
-	count_bucket(0, 0, PASS_UNTOUCHED);
-	return TC_ACT_UNSPEC;
+	struct frame f = tc_frame(skb);
+	struct packet p = {};
+	enum verdict fault = 0;
+	int pool = read_shared(&f, &p, &fault);
+
+	if (pool == NO_POOL)
+		return adopt_arp(skb, &f);
+	if (fault || read_transport(&f, &p))
+		return TC_ACT_UNSPEC; /* the filter lets nothing such pass */
+	return adopt_packet(skb, pool, is_beat(&p));
+}
+
+SEC("tc")
+int rota_tc(struct __sk_buff *skb)
+{
+	struct frame f = tc_frame(skb);
+	struct packet p = {};
+	enum verdict verdict = 0;
+	int pool = read_shared(&f, &p, &verdict);
+
+	if (pool == NO_POOL)
+		return adopt_arp(skb, &f);
+	verdict = judge(&f, &p, pool, verdict);
+	return drops(verdict) ? TC_ACT_SHOT : adopt_packet(skb, pool, verdict == PASS_BEAT);
 }
 
 SEC("tc")
 int rota_announce(struct __sk_buff *skb)
 {
-	return TC_ACT_UNSPEC;
+	return drops(announce(skb)) ? TC_ACT_SHOT : TC_ACT_UNSPEC;
 }
 
 SEC("tc")
 int rota_guard(struct __sk_buff *skb)
 {
-	return TC_ACT_UNSPEC;
+	return drops(guard(skb)) ? TC_ACT_SHOT : TC_ACT_UNSPEC;
 }
 
 /*
- * Not attached anywhere: user space runs it to learn which jiffy it is. Writes
- * jiffies and then CLOCK_MONOTONIC (ns) to the start of the packet.
+ * User space runs it to learn which jiffy it is. It writes jiffies and then
+ * CLOCK_MONOTONIC (ns) to the start of the packet.
  */
 SEC("xdp")
 int rota_clock(struct xdp_md *ctx)

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* Is a frame an IP packet to a shared address? */
+#ifndef ROTA_SHARED_H
+#define ROTA_SHARED_H
+
+#include "network.h"
+
+static __always_inline int
+read_shared_ipv4(const struct frame *f, __u32 at, struct packet *p, enum verdict *fault)
+{
+	struct iphdr room;
+	const struct iphdr *ip = frame_at(f, at, &room, sizeof(*ip));
+	int pool;
+
+	if (!ip)
+		return NO_POOL;
+	p->destination = address4(ip->daddr);
+	pool = pool_of(&p->destination);
+	if (pool == NO_POOL)
+		return NO_POOL;
+	p->source = address4(ip->saddr);
+	*fault = read_ipv4(f, ip, at, p);
+	return pool;
+}
+
+static __always_inline int
+read_shared_ipv6(const struct frame *f, __u32 at, struct packet *p, enum verdict *fault)
+{
+	struct ipv6hdr room;
+	const struct ipv6hdr *ip = frame_at(f, at, &room, sizeof(*ip));
+	int pool;
+
+	if (!ip)
+		return NO_POOL;
+	p->ipv6 = true;
+	p->destination = address6(ip->daddr);
+	pool = pool_of(&p->destination);
+	if (pool == NO_POOL)
+		return NO_POOL;
+	p->source = address6(ip->saddr);
+	*fault = read_ipv6(f, ip, at, p);
+	return pool;
+}
+
+/*
+ * The pool that the frame's destination is shared in, or NO_POOL. Fills in p
+ * up to the transport header; fault is what is wrong so far, or 0.
+ */
+static __always_inline int read_shared(const struct frame *f, struct packet *p, enum verdict *fault)
+{
+	__u32 network = 0;
+	int pool = NO_POOL;
+
+	switch (frame_protocol(f, &network)) {
+	case ETH_P_IP:
+		pool = read_shared_ipv4(f, network, p, fault);
+		break;
+	case ETH_P_IPV6:
+		pool = read_shared_ipv6(f, network, p, fault);
+		break;
+	}
+	if (pool != NO_POOL && !*fault && !frame_has(f, p->end))
+		*fault = DROP_TRUNCATED;
+	return pool;
+}
+
+#endif
