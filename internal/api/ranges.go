@@ -1,0 +1,51 @@
+package api
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Ranges writes the numbers of 0 … n-1 that are in the set: "0-12,17", "" for none.
+func Ranges(n uint32, in func(uint32) bool) string {
+	var b strings.Builder
+	for i := uint32(0); i < n; i++ {
+		if !in(i) {
+			continue
+		}
+		first := i
+		for i+1 < n && in(i+1) {
+			i++
+		}
+		if b.Len() > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(strconv.FormatUint(uint64(first), 10))
+		if i > first {
+			b.WriteByte('-')
+			b.WriteString(strconv.FormatUint(uint64(i), 10))
+		}
+	}
+	return b.String()
+}
+
+// Count is how many numbers are in what Ranges wrote.
+func Count(ranges string) (int, error) {
+	if ranges == "" {
+		return 0, nil
+	}
+	total := 0
+	for part := range strings.SplitSeq(ranges, ",") {
+		first, last, isRange := strings.Cut(part, "-")
+		if !isRange {
+			last = first
+		}
+		a, err1 := strconv.ParseUint(first, 10, 32)
+		b, err2 := strconv.ParseUint(last, 10, 32)
+		if err1 != nil || err2 != nil || b < a {
+			return 0, fmt.Errorf("%q is not a number or a range such as 0-12", part)
+		}
+		total += int(b-a) + 1
+	}
+	return total, nil
+}

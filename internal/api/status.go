@@ -1,0 +1,149 @@
+package api
+
+import "time"
+
+// Status is a snapshot of one node and what it knows of the others. Fields
+// are added over time, never renamed.
+type Status struct {
+	Cluster string    `json:"cluster"`
+	Node    string    `json:"node"`
+	State   State     `json:"state"`
+	Since   time.Time `json:"since"`   // when State began
+	Now     time.Time `json:"now"`     // of the snapshot
+	Started time.Time `json:"started"` // of the daemon
+	Version string    `json:"version"` // of the daemon
+	// Degraded: serving, but not as it should be; Warnings say why.
+	Degraded bool      `json:"degraded"`
+	Warnings []Warning `json:"warnings"`
+
+	View View `json:"view"`
+	// LeaseMS is how long this node may still accept if it hears nothing more; 0 if it may not.
+	LeaseMS   int64     `json:"lease_ms"`
+	Heartbeat Heartbeat `json:"heartbeat"`
+	Quorum    string    `json:"quorum"` // none, majority
+	Interface string    `json:"interface"`
+
+	Nodes []Node `json:"nodes"` // sorted by name, this one included
+	Pools []Pool `json:"pools"` // sorted by name
+}
+
+// State is what a node does.
+type State string
+
+// A node's own states are the first five; the others are what it says of its peers.
+const (
+	Joining  State = "joining"  // hears the others first; owns nothing yet
+	Serving  State = "serving"  // owns its share
+	Draining State = "draining" // has handed over, or is about to
+	Standby  State = "standby"  // owns nothing: a better view is near
+	Fenced   State = "fenced"   // its lease ran out: owns nothing until the others take it back
+
+	Deaf         State = "deaf"         // receives no frame: owns nothing
+	Silent       State = "silent"       // not heard for a lease
+	Left         State = "left"         // said goodbye
+	Incompatible State = "incompatible" // its pools or its version differ; nothing is shared with it
+)
+
+// Warning is something that a person should know.
+type Warning struct {
+	Code string `json:"code"` // stays the same, for programs: e.g. datapath-generic
+	Text string `json:"text"` // one line in plain words
+}
+
+// View is the agreed set of nodes.
+type View struct {
+	ID       string   `json:"id"`     // identifies the view on all nodes; "" if none
+	Number   uint64   `json:"number"` // rises
+	Proposer string   `json:"proposer"`
+	Stage    string   `json:"stage"` // none, joined, ready, cleared, active
+	Agreed   bool     `json:"agreed"`
+	Members  []string `json:"members"`
+}
+
+// Heartbeat is the configured beat and what became of the beats.
+type Heartbeat struct {
+	IntervalMS float64           `json:"interval_ms"`
+	LeaseMS    float64           `json:"lease_ms"`
+	Sent       uint64            `json:"sent"`
+	Received   uint64            `json:"received"`
+	Dropped    map[string]uint64 `json:"dropped"` // by reason
+}
+
+// Node is what this node knows of one node.
+type Node struct {
+	Name        string   `json:"name"`
+	Incarnation uint64   `json:"incarnation"`
+	State       State    `json:"state"`
+	Address     string   `json:"address"` // its own, "" if unknown
+	Weight      int      `json:"weight"`
+	HeardMS     int64    `json:"heard_ms_ago"` // 0 for this node itself
+	Health      []string `json:"health"`       // what ails it, in plain words
+	Self        bool     `json:"self"`
+}
+
+// Pool is one pool as this node sees it.
+type Pool struct {
+	Name      string   `json:"name"`
+	Addresses []string `json:"addresses"`
+	MAC       string   `json:"mac"`
+	Hash      string   `json:"hash"`
+	Buckets   uint32   `json:"buckets"`
+	// Owners counts the buckets that each node accepts new connections of, by
+	// its own word; they sum to Buckets when the view is agreed.
+	Owners map[string]int `json:"owners"`
+	// Weights are the members' weights in this pool.
+	Weights map[string]int `json:"weights"`
+	// Owned and Lingering are this node's, as numbers and ranges: "0-12,17".
+	// Contested are those of Owned that another node still lingers in.
+	Owned     string `json:"owned"`
+	Lingering string `json:"lingering"`
+	Contested string `json:"contested"`
+	// Datapath is native, generic or tc; Reason why that one.
+	Datapath string `json:"datapath"`
+	Reason   string `json:"datapath_reason"`
+	// Verdicts counts packets by what became of them.
+	Verdicts map[string]uint64 `json:"verdicts"`
+	// DrainTimeoutMS is how long connections may outlive a handover.
+	DrainTimeoutMS int64 `json:"drain_timeout_ms"`
+}
+
+// Drained tells whether nothing is left on the node: it may be switched off.
+func (s *Status) Drained() bool {
+	for _, p := range s.Pools {
+		if p.Owned != "" || p.Lingering != "" {
+			return false
+		}
+	}
+	return s.State == Draining
+}
+
+// complete puts empty lists where there are none: programs expect lists, not null.
+func (s *Status) complete() {
+	notNil(&s.Warnings)
+	notNil(&s.View.Members)
+	notNil(&s.Nodes)
+	notNil(&s.Pools)
+	mapNotNil(&s.Heartbeat.Dropped)
+	for i := range s.Nodes {
+		notNil(&s.Nodes[i].Health)
+	}
+	for i := range s.Pools {
+		p := &s.Pools[i]
+		notNil(&p.Addresses)
+		mapNotNil(&p.Owners)
+		mapNotNil(&p.Weights)
+		mapNotNil(&p.Verdicts)
+	}
+}
+
+func notNil[T any](s *[]T) {
+	if *s == nil {
+		*s = []T{}
+	}
+}
+
+func mapNotNil[V any](m *map[string]V) {
+	if *m == nil {
+		*m = map[string]V{}
+	}
+}
