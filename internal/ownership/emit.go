@@ -160,7 +160,7 @@ func (n *Node) nextWake() Time {
 		sooner(p.fence)
 		awake(p.heardAwake + n.quiet())
 		awake(p.heardAwake + n.take())
-		awake(p.echoAwake + n.take() + 1)
+		awake(p.echoAwake + n.take() + 2*n.cfg.Interval + 1)
 		if p.mutual && !n.view.has(p.ref) {
 			awake(p.mutualSince + n.patience(p))
 		}

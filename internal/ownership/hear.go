@@ -244,7 +244,9 @@ func (n *Node) judgePeer(p *peer) {
 			n.note(NotePeerSilent, p.ref.Name, "silent for %v", round(n.now-p.heard))
 		}
 	}
-	mutual := p.echoed && !p.left && !p.silent && n.awake-p.echoAwake <= n.take()
+	// An echo may be two intervals older than a beat, so that a peer that dies is
+	// found silent, which all find at the same moment, and not un-mutual before.
+	mutual := p.echoed && !p.left && !p.silent && n.awake-p.echoAwake <= n.take()+2*n.cfg.Interval
 	if mutual == p.mutual {
 		return
 	}
@@ -273,12 +275,19 @@ func (n *Node) judgeDeaf() {
 	case !deaf && n.bar == barDeaf:
 		n.note(NoteDeaf, "", "the interface receives again")
 		n.bar, n.changed = barFenced, true
+		for _, p := range n.peers {
+			p.heardAwake, p.silent = n.awake, false // the silence was this node's own
+		}
 	}
 }
 
 // patience is how long (awake) a peer must have been mutual before it is
-// added to a view: two leases, and longer for one that keeps falling out.
+// added to a view: two leases, and longer for one that keeps falling out. It
+// protects what is owned: a node that owns nothing takes anyone.
 func (n *Node) patience(p *peer) time.Duration {
+	if !n.serving() {
+		return 2 * n.cfg.Lease
+	}
 	flaps := p.flaps
 	for calm := n.awake - p.flapAwake; flaps > 0 && calm > calmAfter; calm -= calmAfter {
 		flaps--

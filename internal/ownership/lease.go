@@ -67,7 +67,7 @@ func (n *Node) bySilence() Time {
 			continue
 		}
 		gone := p.ref != m.Ref || p.left || p.beat.Flags&FlagDeaf != 0
-		if gone || n.awake-p.heardAwake >= n.quiet() {
+		if gone || n.quietFor(p) {
 			continue
 		}
 		if !p.promised {

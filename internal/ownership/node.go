@@ -14,6 +14,7 @@ type Node struct {
 	// more than one interval. Silence is measured in it, so that a node that
 	// wakes with full queues does not find all its peers silent.
 	awake   Time
+	thawed  Time // awake, when it last came back from a freeze: it proposes nothing before it has listened
 	stamps  [stampRing]stamp
 	seq     uint64
 	highest uint64 // the highest view number seen anywhere
@@ -25,6 +26,7 @@ type Node struct {
 	stage      Stage     // in view
 	table      [][]int16 // per pool: bucket → index into view.Members
 	want       []Bitmap  // per pool: what view's table gives this node
+	refused    bool      // a higher view with this node in it is announced, and refused
 	lastActive []Ref     // members of the last view that was active here
 
 	owned      []Bitmap // accepted: mine or contested in the datapath
@@ -161,6 +163,9 @@ func (n *Node) Step(now Time, ev Event) []Effect {
 func (n *Node) tick(now Time) {
 	d := max(now-n.now, 0)
 	n.awake += min(d, n.cfg.Interval*3/2)
+	if d > n.quiet() {
+		n.thawed = n.awake
+	}
 	n.now = max(now, n.now)
 }
 
@@ -194,6 +199,11 @@ func (n *Node) yield(why bar) {
 
 // owns tells whether the datapath accepts any bucket, lease apart.
 func (n *Node) owns() bool { return anySet(n.owned) }
+
+// serving tells whether this node has ownership to protect.
+func (n *Node) serving() bool {
+	return n.bar == barNone && n.leaseUntil > n.now && (n.stage >= StageCleared || n.owns())
+}
 
 func anySet(ms []Bitmap) bool {
 	for _, m := range ms {

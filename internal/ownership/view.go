@@ -24,6 +24,7 @@ func (v *View) sameContent(o *View) bool {
 // contains this node. An owner refuses a view that is smaller than what it
 // finds itself: a node at the end of a chain must not tear a cluster apart.
 func (n *Node) follow() {
+	n.refused = false
 	best := &n.view
 	for _, p := range n.peers {
 		if p.beat == nil || p.left || p.unlike {
@@ -37,10 +38,26 @@ func (n *Node) follow() {
 	if best == &n.view || n.muted {
 		return
 	}
-	if n.bar == barNone && n.view.ID.Number != 0 && len(n.bestMembers()) > len(best.Members) {
+	if n.serving() && (n.proposedByStranger(best) || len(n.bestMembers()) > len(best.Members)) {
+		n.refused = true
 		return
 	}
 	n.join(*best)
+}
+
+// proposedByStranger: the proposer is not a member, and not one that this node
+// would add. A node that was excluded does not readmit itself.
+func (n *Node) proposedByStranger(v *View) bool {
+	if n.view.has(v.ID.Proposer) {
+		return false
+	}
+	p := n.memberPeer(v.ID.Proposer)
+	return p == nil || !n.steady(p)
+}
+
+// steady tells whether a peer outside the view has been mutual long enough.
+func (n *Node) steady(p *peer) bool {
+	return p.mutual && n.awake-p.mutualSince >= n.patience(p)
 }
 
 // fits tells whether the view has a weight for each of this node's pools.
@@ -93,7 +110,7 @@ func tableOf(v *View, pool int, cfg PoolConfig) []int16 {
 // propose makes a new view when this node is the one to do it and the view in
 // force is not what the nodes at hand make possible.
 func (n *Node) propose() {
-	if n.seq == 0 || n.muted || n.bar == barDeaf || n.bar == barStandby {
+	if n.seq == 0 || n.muted || n.bar == barDeaf || n.bar == barStandby || n.awake-n.thawed < 2*n.cfg.Interval {
 		return
 	}
 	var set []Member
@@ -106,7 +123,7 @@ func (n *Node) propose() {
 		return
 	}
 	v := View{Members: set, Pins: n.view.Pins}
-	if n.view.sameContent(&v) && !n.someoneBarred() {
+	if n.view.sameContent(&v) && !n.someoneBarred() && !n.refused {
 		return
 	}
 	v.ID = ViewID{Number: n.highest + 1, Proposer: n.cfg.Self}
@@ -137,7 +154,7 @@ func (n *Node) firstSet() []Member {
 		if p.beat == nil || p.silent || p.left || p.unlike {
 			continue
 		}
-		if p.beat.View.ID.Number != 0 || !p.mutual || n.awake-p.mutualSince < n.patience(p) {
+		if p.beat.View.ID.Number != 0 || !n.steady(p) {
 			return nil
 		}
 		if p.beat.Flags&FlagDeaf == 0 {
@@ -190,8 +207,8 @@ func (n *Node) withJoiners(set []*peer) []*peer {
 		if len(set) >= room {
 			break
 		}
-		if p.beat == nil || !p.mutual || p.unlike || n.view.has(p.ref) || p.beat.owns() ||
-			p.beat.Flags&(FlagDeaf|FlagLeaving) != 0 || n.awake-p.mutualSince < n.patience(p) || !n.edge(nil, p) {
+		if p.beat == nil || p.unlike || n.view.has(p.ref) || p.beat.Flags&(FlagDeaf|FlagLeaving) != 0 ||
+			!n.steady(p) || !n.edge(nil, p) || p.beat.owns() && !n.mergeable(p, set) {
 			continue
 		}
 		if !slices.ContainsFunc(set, func(q *peer) bool { return !n.edge(p, q) }) {
@@ -201,9 +218,26 @@ func (n *Node) withJoiners(set []*peer) []*peer {
 	return set
 }
 
+// mergeable: the owner's view has no member left but those in the set, so that
+// a view of both takes from nobody.
+func (n *Node) mergeable(p *peer, set []*peer) bool {
+	if !overlap(&p.beat.View, &n.view) {
+		return false // one of the two stands by first
+	}
+	for _, m := range p.beat.View.Members {
+		q := n.memberPeer(m.Ref)
+		here := m.Ref == n.cfg.Self || m.Ref == p.ref || q != nil && slices.Contains(set, q)
+		if !here && q != nil && !q.silent && !q.left {
+			return false
+		}
+	}
+	return true
+}
+
 // cut drops, while a pair is not mutual, the node with most missing edges
-// (ties: the highest name), this node included. Every node that sees the same
-// rows finds the same set. The second result tells whether this node is in it.
+// (ties: one that has been silent for U, then the highest name), this node
+// included. Every node that sees the same rows finds the same set. The second
+// result tells whether this node is in it.
 func (n *Node) cut(peers []*peer) ([]*peer, bool) {
 	set := append([]*peer{nil}, peers...) // nil is this node
 	for {
@@ -215,7 +249,7 @@ func (n *Node) cut(peers []*peer) ([]*peer, bool) {
 					missing++
 				}
 			}
-			if missing > most || missing == most && missing > 0 && n.nameOf(a) > n.nameOf(set[worst]) {
+			if missing > most || missing == most && missing > 0 && n.moreSuspect(a, set[worst]) {
 				worst, most = i, missing
 			}
 		}
@@ -229,6 +263,18 @@ func (n *Node) cut(peers []*peer) ([]*peer, bool) {
 	}
 	return set, false
 }
+
+// moreSuspect decides between two nodes that miss as many edges.
+func (n *Node) moreSuspect(a, b *peer) bool {
+	quietA, quietB := a != nil && n.quietFor(a), b != nil && n.quietFor(b)
+	if quietA != quietB {
+		return quietA
+	}
+	return n.nameOf(a) > n.nameOf(b)
+}
+
+// quietFor: nothing has been heard from it for U.
+func (n *Node) quietFor(p *peer) bool { return n.awake-p.heardAwake >= n.quiet() }
 
 // edge tells whether both say of the other that they are mutual; nil is this node.
 func (n *Node) edge(a, b *peer) bool {
