@@ -29,7 +29,8 @@ type fake struct {
 	err     error
 	status  Status
 	pools   []config.Pool
-	events  *EventLog
+	events  []Event
+	more    chan struct{} // closed and replaced when there is another event
 	waiting chan struct{} // Drain waits for its context to end if not nil
 }
 
@@ -60,7 +61,25 @@ func (f *fake) Drain(ctx context.Context, r DrainRequest) error {
 }
 func (f *fake) Resume(context.Context) error                { return f.order("resume") }
 func (f *fake) SetWeight(_ context.Context, w uint16) error { return f.order("weight %d", w) }
-func (f *fake) Events() *EventLog                           { return f.events }
+
+func (f *fake) Events(since uint64) ([]Event, <-chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.more == nil {
+		f.more = make(chan struct{})
+	}
+	return f.events[min(since, uint64(len(f.events))):], f.more
+}
+
+func (f *fake) happen(text string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.events = append(f.events, Event{Seq: uint64(len(f.events)) + 1, Text: text})
+	if f.more != nil {
+		close(f.more)
+	}
+	f.more = make(chan struct{})
+}
 
 // serve runs a server for the test and returns its socket.
 func serve(t *testing.T, f *fake) string {
@@ -171,7 +190,7 @@ func TestRefusalsKeepTheirKind(t *testing.T) {
 }
 
 func TestStrangeRequests(t *testing.T) {
-	f := &fake{events: NewEventLog(1)}
+	f := &fake{}
 	path := serve(t, f)
 	c := &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", path) }}}
 	for _, row := range []struct {
@@ -187,6 +206,7 @@ func TestStrangeRequests(t *testing.T) {
 		{"a weight below zero", "POST", "/v1/weight", `{"weight":-1}`, 400, "cannot be read"},
 		{"a question without an address", "GET", "/v1/explain?src=a", "", 400, `\"a\" is not an address`},
 		{"events since a word", "GET", "/v1/events?since=noon", "", 400, "is not the number of an event"},
+		{"events since the end of time", "GET", "/v1/events?since=18446744073709551615", "", 400, "is not the number of an event"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			req, err := http.NewRequestWithContext(t.Context(), row.method, "http://rota"+row.path, strings.NewReader(row.body))

@@ -108,7 +108,7 @@ type DrainRequest struct {
 	Reason string `json:"reason,omitempty"` // for the record; one line
 }
 
-// WeightRequest changes what a node wants to carry, until its next start.
+// WeightRequest changes what a node wants to carry.
 type WeightRequest struct {
 	Weight uint16 `json:"weight"` // 0 … 1000
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -151,8 +152,8 @@ func TestSomethingElseAnswers(t *testing.T) {
 					if err != nil {
 						return
 					}
-					c.Read(make([]byte, 1024))
-					c.Write([]byte(row.answer))
+					_, _ = c.Read(make([]byte, 1024))
+					_, _ = io.WriteString(c, row.answer)
 					c.Close()
 				}
 			}()
@@ -166,7 +167,7 @@ func TestSomethingElseAnswers(t *testing.T) {
 
 // A client in the middle of something does not hold the daemon's stop up.
 func TestStopDoesNotWaitForClients(t *testing.T) {
-	f := &fake{waiting: make(chan struct{}), events: NewEventLog(1)}
+	f := &fake{waiting: make(chan struct{})}
 	path := filepath.Join(t.TempDir(), "s")
 	l, err := Listen(path)
 	if err != nil {

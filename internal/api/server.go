@@ -22,7 +22,9 @@ type Backend interface {
 	Drain(context.Context, DrainRequest) error
 	Resume(context.Context) error
 	SetWeight(context.Context, uint16) error
-	Events() *EventLog
+	// Events are those after since that are still kept, oldest first, and a
+	// channel that is closed when there is another.
+	Events(since uint64) ([]Event, <-chan struct{})
 }
 
 // Server answers for a Backend.
@@ -120,16 +122,15 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {
-	since, err := strconv.ParseUint(r.FormValue("since"), 10, 64)
+	since, err := strconv.ParseUint(r.FormValue("since"), 10, 63)
 	if err != nil && r.FormValue("since") != "" {
 		refuse(w, BadRequest("since=%q is not the number of an event", r.FormValue("since")))
 		return
 	}
-	log := s.backend.Events()
 	w.Header().Set("Content-Type", "application/jsonl")
 	enc, flush := json.NewEncoder(w), http.NewResponseController(w)
-	events := log.Since(since)
 	for {
+		events, more := s.backend.Events(since)
 		for _, e := range events {
 			since = e.Seq
 			if enc.Encode(e) != nil {
@@ -139,8 +140,10 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 		if r.FormValue("follow") == "" || flush.Flush() != nil {
 			return
 		}
-		if events, err = log.Wait(r.Context(), since); err != nil {
+		select {
+		case <-r.Context().Done():
 			return
+		case <-more:
 		}
 	}
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding/json"
+	"errors"
 	"maps"
 	"reflect"
 	"regexp"
@@ -133,7 +134,7 @@ func readerKeys(t *testing.T, place string) []string {
 		}
 	}
 	_, err := Parse("", []byte(text))
-	es, _ := err.(Errors)
+	es, _ := errors.AsType[Errors](err)
 	for _, e := range es {
 		if words, ok := strings.CutPrefix(e.Msg, "unknown; write "); ok {
 			return strings.Split(strings.Replace(words, " or ", ", ", 1), ", ")

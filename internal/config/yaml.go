@@ -239,9 +239,9 @@ func (v value) text(hint string) (string, bool) {
 	return "", false
 }
 
-// number is an integer of min … max, decimal or 0x…
-func (v value) number(min, max uint64) (uint64, bool) {
-	hint := fmt.Sprintf("write a whole number from %d to %d", min, max)
+// number is an integer of least … most, decimal or 0x…
+func (v value) number(least, most uint64) (uint64, bool) {
+	hint := fmt.Sprintf("write a whole number from %d to %d", least, most)
 	if v.empty() {
 		v.fail("is empty; %s", hint)
 		return 0, false
@@ -266,15 +266,15 @@ func (v value) number(min, max uint64) (uint64, bool) {
 		return 0, false
 	}
 	n, err := strconv.ParseUint(word, base, 64)
-	if err != nil || n < min || n > max {
+	if err != nil || n < least || n > most {
 		v.fail("%s is out of range; %s", v.node.GetToken().Value, hint)
 		return 0, false
 	}
 	return n, true
 }
 
-// duration is a time with a unit, of min … max.
-func (v value) duration(min, max time.Duration, hint string) (time.Duration, bool) {
+// duration is a time with a unit, of least … most.
+func (v value) duration(least, most time.Duration, hint string) (time.Duration, bool) {
 	word, ok := v.text("e.g. " + hint)
 	if !ok {
 		return 0, false
@@ -288,8 +288,8 @@ func (v value) duration(min, max time.Duration, hint string) (time.Duration, boo
 		}
 		return 0, false
 	}
-	if d < min || d > max {
-		v.fail("%s is out of range; write %s to %s", word, short(min), short(max))
+	if d < least || d > most {
+		v.fail("%s is out of range; write %s to %s", word, short(least), short(most))
 		return 0, false
 	}
 	return d, true
