@@ -2,6 +2,7 @@ package datapath
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
 
@@ -23,7 +24,16 @@ func Now() time.Duration {
 type clock struct {
 	program *ebpf.Program // rota_clock
 	tick    time.Duration // of one jiffy: 1 s / HZ
+	base    reading       // an earlier one, to see that the jiffies keep up
 }
+
+// errClockLost: the jiffies fell behind CLOCK_MONOTONIC. A lease that was
+// measured in them may have been too long.
+var errClockLost = errors.New("the kernel's jiffies fell behind CLOCK_MONOTONIC (was this machine paused?)")
+
+// baseAge is how long two readings are compared before the later one takes
+// the place of the earlier. Long enough for 2 % to exceed the ticks' jitter.
+const baseAge = 2 * time.Second
 
 // reading is the two clocks read one after the other, jiffies first.
 type reading struct {
@@ -42,10 +52,31 @@ func newClock(program *ebpf.Program) (clock, error) {
 	if tick < 100*time.Microsecond || tick > 50*time.Millisecond {
 		return clock{}, fmt.Errorf("the kernel's tick of %v cannot be true: no lease can be measured in it", tick)
 	}
-	return clock{program: program, tick: tick}, nil
+	c := clock{program: program, tick: tick}
+	var err error
+	c.base, err = c.read()
+	return c, err
 }
 
-func (c clock) read() (reading, error) {
+// now is a reading, or errClockLost once if the jiffies did not keep up since the last ones.
+func (c *clock) now() (reading, error) {
+	r, err := c.read()
+	if err != nil {
+		return reading{}, err
+	}
+	passed := r.monotonic - c.base.monotonic
+	counted := time.Duration(r.jiffies-c.base.jiffies) * c.tick
+	lost := passed-counted > passed/marginShare+marginTicks*c.tick
+	if lost || passed > baseAge {
+		c.base = r
+	}
+	if lost {
+		return reading{}, fmt.Errorf("%v counted in %v: %w", counted, passed, errClockLost)
+	}
+	return r, nil
+}
+
+func (c *clock) read() (reading, error) {
 	out := make([]byte, 64)
 	run := ebpf.RunOptions{Data: make([]byte, 64), DataOut: out}
 	if _, err := c.program.Run(&run); err != nil {

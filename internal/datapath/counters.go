@@ -1,35 +1,95 @@
 package datapath
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
 
-// PoolCounters are packets since the programs were first loaded.
-type PoolCounters struct {
-	Verdicts [Verdicts]uint64 // by Verdict; PassUntouched is always 0
-	// Passed and Dropped by bucket, of the packets that reached one.
-	Passed, Dropped []uint64
+	"github.com/cilium/ebpf"
+)
+
+// Counts are packets by Verdict since the programs were first loaded.
+// PassUntouched is not counted. A program counts what it decides itself: a beat
+// counts as PassBeat in the filter, then as DropBeat in the adopter.
+type Counts [Verdicts]uint64
+
+// BucketCounts are packets that reached a bucket since the programs were first loaded.
+type BucketCounts struct {
+	Passed, Dropped uint64
 }
 
-// Counters reads all counters, one PoolCounters per pool, all CPUs added up.
-func (d *Datapath) Counters() ([]PoolCounters, error) {
-	counters := make([]PoolCounters, len(d.options.Pools))
-	for i, p := range d.options.Pools {
-		c := &counters[i]
-		if err := d.readVerdicts(uint32(i), &c.Verdicts); err != nil {
+// Counters reads the verdicts of every pool, all CPUs added up.
+func (d *Datapath) Counters() ([]Counts, error) {
+	counts := make([]Counts, len(d.options.Pools))
+	for pool, p := range d.options.Pools {
+		var perCPU []Counts
+		if err := d.maps.RotaVerdicts.Lookup(uint32(pool), &perCPU); err != nil {
 			return nil, fmt.Errorf("read the counters of pool %s: %w", p.Name, err)
 		}
-	}
-	return counters, nil
-}
-
-func (d *Datapath) readVerdicts(pool uint32, into *[Verdicts]uint64) error {
-	var perCPU [][Verdicts]uint64
-	if err := d.maps.RotaVerdicts.Lookup(pool, &perCPU); err != nil {
-		return err
-	}
-	for _, cpu := range perCPU {
-		for v, n := range cpu {
-			into[v] += n
+		for _, cpu := range perCPU {
+			for v, n := range cpu {
+				counts[pool][v] += n
+			}
 		}
 	}
-	return nil
+	return counts, nil
+}
+
+// bucketBatch is how many buckets are read with one system call.
+const bucketBatch = 1024
+
+// BucketCounters reads the packets of every bucket of a pool, all CPUs added up.
+func (d *Datapath) BucketCounters(pool int) ([]BucketCounts, error) {
+	if pool < 0 || pool >= len(d.options.Pools) {
+		return nil, fmt.Errorf("there is no pool %d", pool)
+	}
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		return nil, fmt.Errorf("count the CPUs: %w", err)
+	}
+	reader := bucketReader{d: d, cpus: cpus}
+	first := d.firstBucket(pool)
+	counts := make([]BucketCounts, d.options.Pools[pool].Hasher.Buckets)
+	if err := reader.read(first, counts); err != nil {
+		return nil, fmt.Errorf("read the buckets' counters of pool %s: %w", d.options.Pools[pool].Name, err)
+	}
+	return counts, nil
+}
+
+// firstBucket is the place of a pool's bucket 0 in rota_buckets.
+func (d *Datapath) firstBucket(pool int) uint32 {
+	return Options{Pools: d.options.Pools[:pool]}.totalBuckets()
+}
+
+type bucketReader struct {
+	d    *Datapath
+	cpus int
+}
+
+// read walks rota_buckets from its start, in which batches come in the order
+// of their keys, and adds up those from first on.
+func (r bucketReader) read(first uint32, into []BucketCounts) error {
+	var cursor ebpf.MapBatchCursor
+	keys := make([]uint32, bucketBatch)
+	values := make([]BucketCounts, bucketBatch*r.cpus)
+	for {
+		n, err := r.d.maps.RotaBuckets.BatchLookup(&cursor, keys, values, nil)
+		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return err
+		}
+		for i, key := range keys[:n] {
+			if at := key - first; at < uint32(len(into)) {
+				into[at].add(values[i*r.cpus : (i+1)*r.cpus])
+			}
+		}
+		if err != nil {
+			return nil // that was the last batch
+		}
+	}
+}
+
+func (c *BucketCounts) add(perCPU []BucketCounts) {
+	for _, cpu := range perCPU {
+		c.Passed += cpu.Passed
+		c.Dropped += cpu.Dropped
+	}
 }

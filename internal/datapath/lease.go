@@ -21,16 +21,18 @@ const (
 // (CLOCK_MONOTONIC), less a margin of 2 % of the time left and 6 ticks. A time
 // that has passed, such as 0, ends the lease at once. If it fails the lease is over.
 //
-// Only the jiffies count in the kernel. They are read before CLOCK_MONOTONIC
-// and never run ahead of it, so that whatever happens in between, or a tick
-// that comes late, ends the lease early and never late.
+// Only the jiffies count in the kernel. The programs' clock reads them before it
+// reads CLOCK_MONOTONIC, and they never run ahead of that: whatever happens
+// in between, or a tick that was late by then, ends the lease early, never late. A
+// reading taken before the send that the lease counts from would be no safer, and
+// would miss ticks lost since. Ticks lost after it are what the margin is for.
 func (d *Datapath) SetLease(until time.Duration) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.control == nil {
 		return errClosed
 	}
-	r, err := d.clock.read()
+	r, err := d.clock.now()
 	if err != nil {
 		d.control.lease.Store(0)
 		return fmt.Errorf("set the lease: %w", err)
@@ -50,7 +52,7 @@ func (d *Datapath) Expire() {
 
 // deadline is the first jiffy that begins, margin deducted, too late for a
 // lease until the time given; 0 if there is no time left.
-func (c clock) deadline(r reading, until time.Duration) uint64 {
+func (c *clock) deadline(r reading, until time.Duration) uint64 {
 	left := until - r.monotonic
 	left -= max(left, 0)/marginShare + marginTicks*c.tick
 	if left < c.tick {

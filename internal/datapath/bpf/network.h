@@ -9,16 +9,21 @@
 
 enum { MAX_EXTENSIONS = 6 };
 
-/* Room for what does not lie in a frame's first piece. */
-union header_room {
-	struct iphdr ip;
-	struct ipv6hdr ip6;
-};
+/*
+ * Where a packet ends whose header says end, or nothing (0: segments merged
+ * beyond 64 KiB). What an ICMP error quotes ends with the error: room.
+ */
+static __always_inline __u32 packet_end(const struct frame *f, __u32 end, __u32 room)
+{
+	if (!end)
+		return room ? room : frame_len(f);
+	return room && room < end ? room : end;
+}
 
 /*
- * Each reader leaves the addresses, and the rest as far as it got, in p, and
- * returns what is wrong with the header: a verdict, or 0. A length of 0
- * (segments merged beyond 64 KiB) means: as far as the frame goes.
+ * Each reader fills in p up to the transport header, but for the addresses,
+ * and returns what is wrong with the header: a verdict, or 0. The header begins
+ * at at; p->end is where room for the packet ends, or 0 for the frame's end.
  */
 static __always_inline enum verdict
 read_ipv4(const struct frame *f, const struct iphdr *ip, __u32 at, struct packet *p)
@@ -30,7 +35,7 @@ read_ipv4(const struct frame *f, const struct iphdr *ip, __u32 at, struct packet
 		return DROP_MALFORMED;
 	p->protocol = ip->protocol;
 	p->transport = at + header;
-	p->end = len ? at + len : frame_len(f);
+	p->end = packet_end(f, len ? at + len : 0, p->end);
 	p->fragment_id = ip->id;
 	if (fragment & IP_FRAGMENT_OFFSET)
 		p->fragment = LATER_FRAGMENT;
@@ -130,7 +135,7 @@ read_ipv6(const struct frame *f, const struct ipv6hdr *ip, __u32 at, struct pack
 		return DROP_MALFORMED;
 	p->protocol = ip->nexthdr;
 	p->transport = at + sizeof(*ip);
-	p->end = len ? p->transport + len : frame_len(f);
+	p->end = packet_end(f, len ? p->transport + len : 0, p->end);
 	return skip_extensions(f, p);
 }
 

@@ -67,14 +67,15 @@ static __always_inline bool is_beat(const struct packet *p)
 	return p->protocol == IPPROTO_UDP && p->fragment == WHOLE && p->flow.local_port == config.beat_port;
 }
 
-/* The header of the packet that an ICMP error is about: one of ours, so it is read the other way round. */
+/* The header of the packet that an ICMP error is about: one that we sent. */
 static __always_inline enum verdict
-read_inner_header(const struct frame *f, struct packet *p, __u32 at, struct packet *inner)
+read_inner_header(const struct frame *f, const struct packet *p, struct packet *inner)
 {
-	union header_room room;
+	__u32 offset = sizeof(struct icmphdr), at = p->transport + offset;
 
 	if (p->ipv6) {
-		const struct ipv6hdr *ip = frame_at(f, at, &room, sizeof(*ip));
+		struct ipv6hdr room;
+		const struct ipv6hdr *ip = transport_at(f, p, offset, &room, sizeof(*ip));
 
 		if (!ip)
 			return DROP_TRUNCATED;
@@ -82,7 +83,8 @@ read_inner_header(const struct frame *f, struct packet *p, __u32 at, struct pack
 		inner->destination = address6(ip->daddr);
 		return read_ipv6(f, ip, at, inner);
 	} else {
-		const struct iphdr *ip = frame_at(f, at, &room, sizeof(*ip));
+		struct iphdr room;
+		const struct iphdr *ip = transport_at(f, p, offset, &room, sizeof(*ip));
 
 		if (!ip)
 			return DROP_TRUNCATED;
@@ -94,16 +96,14 @@ read_inner_header(const struct frame *f, struct packet *p, __u32 at, struct pack
 
 static __always_inline enum verdict read_icmp_error(const struct frame *f, struct packet *p)
 {
-	struct packet inner = { .ipv6 = p->ipv6 };
+	struct packet inner = { .ipv6 = p->ipv6, .end = p->end };
 	int ports;
 
-	if (read_inner_header(f, p, p->transport + sizeof(struct icmphdr), &inner))
+	if (read_inner_header(f, p, &inner))
 		return DROP_ICMP_INNER;
 	if (inner.fragment == LATER_FRAGMENT || !same_address(&inner.source, &p->destination))
 		return DROP_ICMP_INNER;
 	ports = ports_offset(inner.protocol);
-	/* The packet is cut off in the error, the error's own end counts. */
-	inner.end = p->end;
 	if (ports >= 0 && read_ports(f, &inner, ports))
 		return DROP_ICMP_INNER;
 	p->flow.remote = inner.destination;
