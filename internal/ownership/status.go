@@ -51,12 +51,14 @@ type NodeStatus struct {
 	State    State
 	Silent   bool // nothing heard for L_take
 	Left     bool
+	Deaf     bool
 	Unlike   string // what differs in its configuration, "" if nothing
 	Mutual   bool   // each hears the other
 	Member   bool   // of the view in force
 	Self     bool
 	HeardAgo time.Duration
 	Weights  []uint16
+	Claims   []int // per pool: how many buckets it accepts, by its own word
 	Health   []string
 }
 
@@ -80,14 +82,14 @@ func (n *Node) Status(now Time) Status {
 	}
 	s.Nodes = append(s.Nodes, NodeStatus{
 		Ref: n.cfg.Self, Address: n.cfg.Address, State: s.State, Mutual: true, Self: true,
-		Member: n.view.has(n.cfg.Self), Weights: s.Weights,
+		Member: n.view.has(n.cfg.Self), Weights: s.Weights, Claims: counts(n.owned),
 	})
 	for _, p := range n.peers {
 		if p.beat == nil {
 			continue
 		}
 		ns := NodeStatus{
-			Ref: p.ref, Address: p.beat.Address, State: stateOf(p.beat), Silent: p.silent, Left: p.left,
+			Ref: p.ref, Address: p.beat.Address, State: stateOf(p.beat), Silent: p.silent, Left: p.left, Deaf: p.beat.Flags&FlagDeaf != 0,
 			Mutual: p.mutual, Member: n.view.has(p.ref), HeardAgo: max(now-p.heard, 0), Health: p.beat.Health,
 		}
 		if p.unlike {
@@ -95,6 +97,7 @@ func (n *Node) Status(now Time) Status {
 		}
 		for _, pb := range p.beat.Pools {
 			ns.Weights = append(ns.Weights, pb.Weight)
+			ns.Claims = append(ns.Claims, pb.Claims.Count())
 		}
 		s.Nodes = append(s.Nodes, ns)
 	}
@@ -112,6 +115,52 @@ func (n *Node) Status(now Time) Status {
 	}
 	return s
 }
+
+func counts(ms []Bitmap) []int {
+	c := make([]int, len(ms))
+	for i, m := range ms {
+		c[i] = m.Count()
+	}
+	return c
+}
+
+// BucketStatus is what is known of one bucket.
+type BucketStatus struct {
+	Here      BucketState // in this node's datapath, lease apart
+	Assigned  string      // whom the view gives it to, "" without a view
+	Owner     string      // who accepts it by its own word, "" for nobody
+	Lingering []string    // who still serves older connections of it
+}
+
+// Bucket looks one up; b must be below the pool's buckets.
+func (n *Node) Bucket(pool int, b uint32) BucketStatus {
+	s := BucketStatus{}
+	if st := n.states[pool]; st != nil {
+		s.Here = st[b]
+	}
+	if t := n.table[pool]; t != nil && t[b] >= 0 {
+		s.Assigned = n.view.Members[t[b]].Name
+	}
+	if n.owned[pool].Has(b) {
+		s.Owner = n.cfg.Self.Name
+	} else if n.lingers[pool].Has(b) {
+		s.Lingering = append(s.Lingering, n.cfg.Self.Name)
+	}
+	for _, p := range n.peers {
+		if p.beat == nil || p.silent || p.left || p.unlike {
+			continue
+		}
+		if p.beat.Pools[pool].Claims.Has(b) {
+			s.Owner = p.ref.Name
+		} else if p.beat.Pools[pool].Lingers.Has(b) {
+			s.Lingering = append(s.Lingering, p.ref.Name)
+		}
+	}
+	return s
+}
+
+// State is what the node is doing now.
+func (n *Node) State() State { return n.state() }
 
 func (n *Node) state() State {
 	switch {

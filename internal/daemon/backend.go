@@ -1,0 +1,146 @@
+package daemon
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/rota-cluster/rota/internal/api"
+	"github.com/rota-cluster/rota/internal/config"
+	"github.com/rota-cluster/rota/internal/ownership"
+	"github.com/rota-cluster/rota/internal/peer"
+	"github.com/rota-cluster/rota/internal/wire"
+)
+
+// answerWithin bounds how long a question waits for the loop.
+const answerWithin = 2 * time.Second
+
+func newLoop(cfg *config.Config, h *host, own ownership.Config, tx *peer.Transport, sealer *wire.Sealer, opener *wire.Opener, log *slog.Logger) *loop {
+	l := &loop{
+		log: log, data: h.data, tx: tx, sealer: sealer, opener: opener,
+		node: ownership.New(own, now()), incarnation: own.Self.Incarnation,
+		events: newJournal(), received: peer.NewQueue[[]byte](receiveQueue),
+		name: cfg.Node.Name, ifindex: h.link.Index, interval: cfg.Heartbeat.Interval,
+		sockets: make(chan socketLook, 1), orders: make(chan func() error),
+	}
+	var timeouts []time.Duration
+	for _, p := range cfg.Pools {
+		l.pools = append(l.pools, p.Name)
+		timeouts = append(timeouts, p.DrainTimeout)
+	}
+	l.lingering = newLingering(timeouts)
+	return l
+}
+
+// ownershipConfig is what the state machine needs to know.
+func ownershipConfig(cfg *config.Config, h *host, self ownership.Ref, source netip.Addr, key []byte) ownership.Config {
+	c := ownership.Config{
+		Self: self, Host: hostID(h.link.MAC), Interval: cfg.Heartbeat.Interval, Lease: cfg.Heartbeat.Lease,
+		Quorum: cfg.Quorum, ExpectedNodes: cfg.ExpectedNodes, Seed: binary.LittleEndian.Uint64(key) ^ hostID(h.link.MAC),
+	}
+	if source.IsValid() {
+		c.Address = source.String()
+	}
+	for i, p := range cfg.Pools {
+		c.Pools = append(c.Pools, ownership.PoolConfig{
+			Name: p.Name, Buckets: p.Buckets, Weight: cfg.Node.Weight, Fingerprint: fingerprint(cfg, p.Fingerprint(h.seeds[i])),
+		})
+	}
+	return c
+}
+
+// fingerprint adds to a pool's what the whole cluster must agree on: nodes
+// that count majorities differently must not share.
+func fingerprint(cfg *config.Config, pool uint64) uint64 {
+	f := fnv.New64a()
+	fmt.Fprintf(f, "%d %s %d", pool, cfg.Quorum, cfg.ExpectedNodes)
+	return f.Sum64()
+}
+
+// Drain hands over everything.
+func (d *daemon) Drain(ctx context.Context, r api.DrainRequest) error {
+	reason := r.Reason
+	if reason == "" {
+		reason = "by order"
+	}
+	return d.order(ctx, ownership.Drain{Reason: reason})
+}
+
+// Resume ends a drain.
+func (d *daemon) Resume(ctx context.Context) error { return d.order(ctx, ownership.Resume{}) }
+
+// SetWeight sets the node's weight in every pool until its next start.
+func (d *daemon) SetWeight(ctx context.Context, weight uint16) error {
+	if weight > config.MaxWeight {
+		return api.BadRequest("weight %d is too much; it is 0 … %d", weight, config.MaxWeight)
+	}
+	weights := make([]uint16, len(d.cfg.Pools))
+	for i := range weights {
+		weights[i] = weight
+	}
+	return d.order(ctx, ownership.SetWeights{Weights: weights})
+}
+
+// order hands an event to the state machine, in the loop.
+func (d *daemon) order(ctx context.Context, ev ownership.Event) error {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	return d.loop.ask(ctx, func() error { return d.loop.step(ev) })
+}
+
+// Events are the notes of the state machine.
+func (d *daemon) Events(since uint64) ([]api.Event, <-chan struct{}) {
+	return d.loop.events.since(since)
+}
+
+// Explain says where a packet goes.
+func (d *daemon) Explain(q api.ExplainQuery) (api.Explanation, error) {
+	i, err := q.Find(d.cfg.Pools)
+	if err != nil {
+		return api.Explanation{}, err
+	}
+	pool := d.cfg.Pools[i]
+	bucket := pool.Hasher(d.host.seeds[i]).Bucket(q.Src.Addr, q.Src.Port, q.Dst.Port)
+	var b ownership.BucketStatus
+	var s ownership.Status
+	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
+	defer cancel()
+	if err := d.loop.ask(ctx, func() error {
+		b, s = d.loop.node.Bucket(i, bucket), d.loop.node.Status(now())
+		return nil
+	}); err != nil {
+		return api.Explanation{}, err
+	}
+	return api.Explanation{
+		Source: q.Src.String(), Destination: q.Dst.String(), Pool: pool.Name, Hash: pool.HashText(),
+		Buckets: pool.Buckets, Bucket: bucket, Owner: b.Owner, Lingering: append([]string{}, b.Lingering...),
+		Here: b.Here.String(), Node: d.cfg.Node.Name, View: viewID(s.View.ID), Agreed: s.Agreed, Why: whyOwner(b, s),
+	}, nil
+}
+
+func whyOwner(b ownership.BucketStatus, s ownership.Status) string {
+	switch {
+	case b.Assigned == "":
+		return "there is no view yet: " + s.Why
+	case b.Owner == b.Assigned:
+		return fmt.Sprintf("view %d of %d nodes gives the bucket to %s by weight", s.View.ID.Number, len(s.View.Members), b.Assigned)
+	case b.Owner != "":
+		return fmt.Sprintf("view %d gives the bucket to %s, %s has not released it yet", s.View.ID.Number, b.Assigned, b.Owner)
+	case s.Why != "":
+		return fmt.Sprintf("view %d gives the bucket to %s; this node %s", s.View.ID.Number, b.Assigned, s.Why)
+	default:
+		return fmt.Sprintf("view %d gives the bucket to %s, which does not accept it yet", s.View.ID.Number, b.Assigned)
+	}
+}
+
+// viewID is how a view is written for people and programs: the same on all nodes.
+func viewID(id ownership.ViewID) string {
+	if id.Number == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d/%s/%x", id.Number, id.Proposer.Name, id.Proposer.Incarnation)
+}

@@ -1,0 +1,189 @@
+package daemon
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/rota-cluster/rota/internal/api"
+	"github.com/rota-cluster/rota/internal/config"
+	"github.com/rota-cluster/rota/internal/netcfg"
+	"github.com/rota-cluster/rota/internal/ownership"
+	"github.com/rota-cluster/rota/internal/peer"
+	"github.com/rota-cluster/rota/internal/wire"
+)
+
+// receiveQueue is how many payloads wait for the loop: several intervals'
+// worth of a full cluster whose beats have several parts. When it is full the
+// oldest go.
+const receiveQueue = 1024
+
+// daemon is one start of a node.
+type daemon struct {
+	cfg     *config.Config
+	log     *slog.Logger
+	started time.Time
+	version string
+
+	host   *host
+	tx     *peer.Transport
+	opener *wire.Opener
+	loop   *loop
+}
+
+// Run serves until ctx is done, then says goodbye and leaves the host as it
+// was. An error is one line that says what to do. Whatever is half done when
+// it fails is undone.
+func Run(ctx context.Context, cfg *config.Config, version string, log *slog.Logger) (err error) {
+	if os.Geteuid() != 0 {
+		return errors.New("rota changes network interfaces and loads BPF programs: run it as root")
+	}
+	key, err := config.LoadKey(cfg.KeyFile)
+	if err != nil {
+		return err
+	}
+	for _, w := range cfg.Warnings {
+		log.Warn(w.Error())
+	}
+	link, err := usableLink(cfg)
+	if err != nil {
+		return err
+	}
+	lock, err := netcfg.TakeLock(link)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Release()) }()
+	socket, err := api.Listen(cfg.API.Socket)
+	if err != nil {
+		return err
+	}
+	d := &daemon{cfg: cfg, log: log, started: time.Now(), version: version}
+	d.host, err = setUp(cfg, key, link, log)
+	if err != nil {
+		return errors.Join(err, socket.Close())
+	}
+	defer func() { err = errors.Join(err, d.host.tearDown()) }()
+	if err := d.connect(key); err != nil {
+		return errors.Join(err, socket.Close())
+	}
+	defer func() { err = errors.Join(err, d.tx.Close()) }()
+	return d.serve(ctx, socket)
+}
+
+// usableLink finds the interface and says what is wrong with it.
+func usableLink(cfg *config.Config) (netcfg.Link, error) {
+	link, err := netcfg.LinkByName(cfg.Interface)
+	switch {
+	case err != nil:
+		return link, fmt.Errorf("interface: %w", err)
+	case !link.Ethernet:
+		return link, fmt.Errorf("interface %s is not Ethernet: shared addresses need a segment with MAC addresses", link.Name)
+	case !link.Up:
+		return link, fmt.Errorf("interface %s is down: bring it up first (ip link set %s up)", link.Name, link.Name)
+	}
+	return link, nil
+}
+
+// connect makes what talks to the peers, and the loop that listens to them.
+func (d *daemon) connect(key []byte) error {
+	cfg, link := d.cfg, d.host.link
+	first := cfg.Pools[0]
+	self := ownership.Ref{Name: cfg.Node.Name, Incarnation: nextIncarnation(cfg.StateDir, time.Now(), d.log)}
+	source := ownAddress(link, first.Addresses[0])
+	if !source.IsValid() {
+		d.log.Warn("the interface has no address of its own in the family of the first shared address: peers and status show none",
+			"interface", link.Name, "shared", first.Addresses[0].String())
+	}
+	tx, err := peer.Open(peer.Options{
+		Interface: link.Name, MAC: first.ClusterMAC(cfg.Cluster), Addresses: d.host.addresses(),
+		Source: source, Port: cfg.Heartbeat.Port,
+	})
+	if err != nil {
+		return err
+	}
+	part, err := wire.PartSize(link.MTU)
+	if err != nil {
+		return errors.Join(fmt.Errorf("interface %s: %w", link.Name, err), tx.Close())
+	}
+	sealer, err := wire.NewSealer(wire.SealerConfig{Key: key, Cluster: cfg.Cluster, Self: self, PartSize: part, Random: rand.Reader})
+	if err != nil {
+		return errors.Join(err, tx.Close())
+	}
+	opener, err := wire.NewOpener(wire.OpenerConfig{Keys: [][]byte{key}, Cluster: cfg.Cluster, Self: self})
+	if err != nil {
+		return errors.Join(err, tx.Close())
+	}
+	d.tx, d.opener = tx, opener
+	d.loop = newLoop(cfg, d.host, ownershipConfig(cfg, d.host, self, source, key), tx, sealer, opener, d.log)
+	return nil
+}
+
+// serve runs everything until ctx is done or a part fails. The loop ends
+// first, with its goodbye; what it needs for that ends after it.
+func (d *daemon) serve(ctx context.Context, socket net.Listener) error {
+	outer, stopLoop := context.WithCancelCause(ctx)
+	defer stopLoop(nil)
+	inner, stopRest := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopRest()
+
+	var rest sync.WaitGroup
+	errs := make(chan error, 3)
+	run := func(what string, f func() error) {
+		rest.Go(func() {
+			if err := f(); err != nil {
+				err = fmt.Errorf("%s: %w", what, err)
+				errs <- err
+				stopLoop(err)
+			}
+		})
+	}
+	run("receive beats", func() error {
+		return d.tx.Run(inner, func(p peer.Payload) { d.loop.received.Put(slices.Clone(p.Data)) })
+	})
+	run("watch interfaces", func() error {
+		return d.host.attachment.Run(inner, func(err error) { d.log.Error("guard against announcements elsewhere", "error", err) })
+	})
+	run("answer on "+d.cfg.API.Socket, func() error {
+		return api.NewServer(d, d.log).Run(inner, socket)
+	})
+
+	d.log.Info("started", "version", d.version, "node", d.cfg.Node.Name, "incarnation", d.loop.incarnation,
+		"interface", d.host.link.Name, "datapath", d.host.attachment.Mode().String(), "because", d.host.attachment.Reason())
+	err := d.loop.run(outer)
+	stopRest()
+	rest.Wait()
+	close(errs)
+	for e := range errs {
+		err = errors.Join(err, e)
+	}
+	d.log.Info("stopped")
+	return err
+}
+
+// ownAddress is the node's own address that is nearest to a shared one: of a
+// network that contains it, else any of the family.
+func ownAddress(link netcfg.Link, shared netip.Addr) netip.Addr {
+	var any netip.Addr
+	for _, p := range link.Own {
+		a := p.Addr()
+		if a.Is4() != shared.Is4() || a.IsLinkLocalUnicast() {
+			continue
+		}
+		if p.Contains(shared) {
+			return a
+		}
+		if !any.IsValid() {
+			any = a
+		}
+	}
+	return any
+}

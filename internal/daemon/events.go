@@ -1,0 +1,47 @@
+package daemon
+
+import (
+	"sync"
+
+	"github.com/rota-cluster/rota/internal/api"
+)
+
+// eventsKept is how many events those who ask afterwards can still read.
+const eventsKept = 2048
+
+// journal keeps the newest events. Any number of readers; adding never waits for them.
+type journal struct {
+	mu    sync.Mutex
+	ring  []api.Event
+	seq   uint64
+	added chan struct{} // closed and replaced at each addition
+}
+
+func newJournal() *journal { return &journal{added: make(chan struct{})} }
+
+// add numbers the event and keeps it.
+func (j *journal) add(e api.Event) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.seq++
+	e.Seq = j.seq
+	if len(j.ring) < eventsKept {
+		j.ring = append(j.ring, e)
+	} else {
+		j.ring[(j.seq-1)%eventsKept] = e
+	}
+	close(j.added)
+	j.added = make(chan struct{})
+}
+
+// since returns what came after seq and is still kept, oldest first, and a
+// channel that is closed when there is more.
+func (j *journal) since(seq uint64) ([]api.Event, <-chan struct{}) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	var es []api.Event
+	for s := max(seq, j.seq-uint64(len(j.ring))) + 1; s <= j.seq; s++ {
+		es = append(es, j.ring[(s-1)%eventsKept])
+	}
+	return es, j.added
+}

@@ -1,0 +1,141 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+
+	"github.com/rota-cluster/rota/internal/config"
+	"github.com/rota-cluster/rota/internal/datapath"
+	"github.com/rota-cluster/rota/internal/netcfg"
+)
+
+// host is what the daemon has set up on this host.
+type host struct {
+	cfg        *config.Config
+	link       netcfg.Link
+	data       *datapath.Datapath
+	attachment *datapath.Attachment
+	seeds      []uint32 // per pool
+}
+
+// setUp brings the datapath, the reception of the cluster's MAC and the shared
+// addresses up, in the order in which no moment is unfiltered or announces the
+// node's own MAC. What an earlier start left is taken over or removed. If it
+// fails, nothing is left.
+func setUp(cfg *config.Config, key []byte, link netcfg.Link, log *slog.Logger) (*host, error) {
+	h := &host{cfg: cfg, link: link}
+	options := datapath.Options{BeatPort: cfg.Heartbeat.Port}
+	for _, p := range cfg.Pools {
+		seed := p.SeedFrom(key)
+		h.seeds = append(h.seeds, seed)
+		options.Pools = append(options.Pools, datapath.Pool{
+			Name: p.Name, Addresses: p.Addresses, Hasher: p.Hasher(seed), MAC: p.ClusterMAC(cfg.Cluster),
+		})
+	}
+	data, found, err := datapath.Adopt(options, link)
+	if err != nil {
+		return nil, err
+	}
+	h.data = data
+	if found.Programs > 0 {
+		log.Info("found what an earlier start left", "programs", found.Programs, "reused", found.Reused)
+	}
+	if err := h.install(found); err != nil {
+		return nil, errors.Join(err, h.tearDown())
+	}
+	return h, nil
+}
+
+func (h *host) install(found datapath.Found) error {
+	if err := h.dropUnwanted(found); err != nil {
+		return err
+	}
+	var err error
+	if h.attachment, err = h.data.Attach(h.link, h.cfg.Datapath); err != nil {
+		return err
+	}
+	for _, p := range h.cfg.Pools {
+		if err := netcfg.Receive(h.link, netcfg.Reception{MAC: p.ClusterMAC(h.cfg.Cluster), Group: p.Group(h.cfg.Cluster)}); err != nil {
+			return fmt.Errorf("pool %s: %w", p.Name, err)
+		}
+		for _, a := range p.Addresses {
+			if err := netcfg.AddAddress(h.link, a); err != nil {
+				return fmt.Errorf("pool %s: %w", p.Name, err)
+			}
+			if err := netcfg.Announce(h.link, a, p.ClusterMAC(h.cfg.Cluster)); err != nil {
+				return fmt.Errorf("pool %s: announce %s: %w", p.Name, a, err)
+			}
+		}
+	}
+	return nil
+}
+
+// dropUnwanted removes addresses and MACs of an earlier start that this
+// configuration does not have, before the programs that know them are replaced.
+func (h *host) dropUnwanted(found datapath.Found) error {
+	wanted := h.addresses()
+	for _, a := range slices.Concat(found.Addresses, h.link.Shared) {
+		if slices.Contains(wanted, a) {
+			continue
+		}
+		if err := netcfg.RemoveAddress(h.link, a); err != nil {
+			return fmt.Errorf("address of an earlier start: %w", err)
+		}
+	}
+	macs := h.macs()
+	for _, m := range found.MACs {
+		if slices.ContainsFunc(macs, func(w net.HardwareAddr) bool { return slices.Equal(w, m) }) {
+			continue
+		}
+		if err := netcfg.StopReceiving(h.link, m); err != nil {
+			return fmt.Errorf("MAC of an earlier start: %w", err)
+		}
+	}
+	return nil
+}
+
+// addresses are all shared ones, pool by pool.
+func (h *host) addresses() []netip.Addr {
+	var all []netip.Addr
+	for _, p := range h.cfg.Pools {
+		all = append(all, p.Addresses...)
+	}
+	return all
+}
+
+func (h *host) macs() []net.HardwareAddr {
+	var all []net.HardwareAddr
+	for _, p := range h.cfg.Pools {
+		m := p.ClusterMAC(h.cfg.Cluster)
+		if !slices.ContainsFunc(all, func(o net.HardwareAddr) bool { return slices.Equal(o, m) }) {
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+// tearDown leaves the host as it was: addresses first, then the programs that
+// kept them silent, then the MAC. It goes on past what fails.
+func (h *host) tearDown() error {
+	h.data.Expire()
+	var errs []error
+	for _, a := range h.addresses() {
+		// One that rota did not add is not touched, and was refused at the start.
+		if err := netcfg.RemoveAddress(h.link, a); err != nil && !errors.Is(err, netcfg.ErrForeignAddress) {
+			errs = append(errs, err)
+		}
+	}
+	if h.attachment != nil {
+		errs = append(errs, h.attachment.Close())
+	}
+	errs = append(errs, datapath.Remove(h.link))
+	for _, m := range h.macs() {
+		errs = append(errs, netcfg.StopReceiving(h.link, m))
+	}
+	errs = append(errs, h.data.Close())
+	return errors.Join(errs...)
+}

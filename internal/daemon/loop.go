@@ -1,0 +1,232 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/rota-cluster/rota/internal/api"
+	"github.com/rota-cluster/rota/internal/datapath"
+	"github.com/rota-cluster/rota/internal/netcfg"
+	"github.com/rota-cluster/rota/internal/ownership"
+	"github.com/rota-cluster/rota/internal/peer"
+	"github.com/rota-cluster/rota/internal/wire"
+)
+
+// loop is the one goroutine that talks to the state machine. All its fields
+// belong to it; others reach it through ask.
+type loop struct {
+	log    *slog.Logger
+	node   *ownership.Node
+	data   *datapath.Datapath
+	tx     *peer.Transport
+	sealer *wire.Sealer
+	opener *wire.Opener
+	events *journal
+
+	received *peer.Queue[[]byte]
+	sent     uint64 // beats
+
+	state      ownership.State
+	stateSince time.Time
+
+	name        string // this node's
+	incarnation uint64
+	ifindex     int
+	interval    time.Duration
+	pools       []string
+
+	lingering *lingering
+	sockets   chan socketLook // results of looks at the host's sockets
+	looking   bool
+	nextLook  ownership.Time
+
+	orders chan func() error
+	wakeAt ownership.Time
+
+	frames     uint64 // the interface's count of received frames, at the last look
+	framesAt   ownership.Time
+	beatsSince bool // a peer's beat has been received since that look
+
+	sendFailing bool
+}
+
+// socketLook is which buckets have live connections, by a look that began at began.
+type socketLook struct {
+	began ownership.Time
+	live  []ownership.Bitmap
+	err   error
+}
+
+// lookEvery is how often the host's sockets are read while something lingers.
+const lookEvery = time.Second
+
+// run handles events until ctx is done, then says goodbye. An error means that
+// the datapath no longer does what it is told; its lease is over then.
+func (l *loop) run(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		timer.Reset(max(l.wakeAt-datapath.Now(), 0))
+		var err error
+		select {
+		case <-ctx.Done():
+			return l.step(ownership.Stop{})
+		case <-timer.C:
+			err = l.wake()
+		case payload := <-l.received.C():
+			err = l.receive(payload)
+		case do := <-l.orders:
+			err = do()
+		case look := <-l.sockets:
+			err = l.settleLook(look)
+		}
+		if err != nil {
+			l.data.Expire()
+			return err
+		}
+	}
+}
+
+// ask runs do in the loop and waits for it. It gives up when ctx is done.
+func (l *loop) ask(ctx context.Context, do func() error) error {
+	result := make(chan error, 1)
+	select {
+	case l.orders <- func() error { err := do(); result <- err; return err }:
+	case <-ctx.Done():
+		return fmt.Errorf("the daemon does not answer: %w", context.Cause(ctx))
+	}
+	select {
+	case err := <-result:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("the daemon does not answer: %w", context.Cause(ctx))
+	}
+}
+
+// wake is what comes by time: the state machine's own wish, a look at the
+// interface when no peer has been heard, a look at the sockets.
+func (l *loop) wake() error {
+	now := datapath.Now()
+	if now-l.framesAt >= l.interval/2 {
+		if err := l.lookAtFrames(now); err != nil {
+			return err
+		}
+	}
+	if l.lingering.any() && !l.looking && now >= l.nextLook {
+		l.looking, l.nextLook = true, now+lookEvery
+		go func() {
+			began := datapath.Now()
+			live, err := l.data.LiveBuckets()
+			l.sockets <- socketLook{began, live, err}
+		}()
+	}
+	return l.step(ownership.Wake{})
+}
+
+// lookAtFrames tells the state machine when the interface has received frames
+// that are not explained by the beats of peers: then it is not deaf.
+func (l *loop) lookAtFrames(now ownership.Time) error {
+	frames, err := netcfg.RxFrames(l.ifindex)
+	if err != nil {
+		return nil // the interface is gone or changing; without frames it counts as deaf
+	}
+	seen := frames != l.frames && !l.beatsSince
+	l.frames, l.framesAt, l.beatsSince = frames, now, false
+	if !seen {
+		return nil
+	}
+	return l.step(ownership.FramesSeen{})
+}
+
+// receive opens one payload. What is dropped is counted by the opener.
+func (l *loop) receive(payload []byte) error {
+	beat, _ := l.opener.Open(payload)
+	if beat == nil {
+		return nil
+	}
+	l.beatsSince = true
+	return l.step(ownership.BeatReceived{Beat: beat})
+}
+
+func (l *loop) settleLook(look socketLook) error {
+	l.looking = false
+	if look.err != nil {
+		l.log.Warn("cannot read the host's sockets: handed-over buckets linger until the drain timeout", "error", look.err)
+		return nil
+	}
+	for i := range l.pools {
+		keep, expired := l.lingering.keep(i, look.live[i], look.began, datapath.Now())
+		if expired > 0 {
+			l.log.Warn("drain timeout: lets go of buckets that still have connections", "pool", l.pools[i], "buckets", expired)
+		}
+		if err := l.step(ownership.Live{Pool: i, Buckets: keep}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// step hands one event to the state machine and carries out what it asks for.
+func (l *loop) step(ev ownership.Event) error {
+	for _, effect := range l.node.Step(datapath.Now(), ev) {
+		if err := l.perform(effect); err != nil {
+			return err
+		}
+	}
+	if s := l.node.State(); s != l.state || l.stateSince.IsZero() {
+		l.state, l.stateSince = s, time.Now()
+	}
+	return nil
+}
+
+func (l *loop) perform(effect ownership.Effect) error {
+	switch e := effect.(type) {
+	case ownership.SetTable:
+		if err := l.data.SetTable(e.Pool, e.States); err != nil {
+			return fmt.Errorf("pool %s: switch table: %w", l.pools[e.Pool], err)
+		}
+		l.lingering.follow(e.Pool, e.States, datapath.Now())
+	case ownership.RenewLease:
+		if err := l.data.SetLease(e.Until); err != nil {
+			return fmt.Errorf("renew lease: %w", err)
+		}
+	case ownership.Send:
+		l.send(e.Beat)
+	case ownership.WakeAt:
+		l.wakeAt = e.At
+	case ownership.Note:
+		l.record(e)
+	}
+	return nil
+}
+
+// send is best effort: a beat that is not sent is a beat that is lost. A
+// failure is told once, when it begins and when it ends.
+func (l *loop) send(beat *ownership.Beat) {
+	parts, err := l.sealer.Seal(beat)
+	if err == nil {
+		err = l.tx.Send(parts)
+		l.sent++
+	}
+	switch failing := err != nil; {
+	case failing && !l.sendFailing:
+		l.log.Error("cannot send beats", "error", err)
+		l.sendFailing = true
+	case !failing && l.sendFailing:
+		l.log.Info("sends beats again")
+		l.sendFailing = false
+	}
+}
+
+func (l *loop) record(n ownership.Note) {
+	who := n.Node
+	if who == "" {
+		who = l.name
+	}
+	l.events.add(api.Event{
+		Time: time.Now(), Kind: n.Kind.String(), Node: who, View: viewID(n.View), Text: n.Text, Moved: n.Moved,
+	})
+	l.log.Info(n.Text, "event", n.Kind.String(), "node", who)
+}

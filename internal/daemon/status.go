@@ -1,0 +1,181 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/rota-cluster/rota/internal/api"
+	"github.com/rota-cluster/rota/internal/datapath"
+	"github.com/rota-cluster/rota/internal/ownership"
+	"github.com/rota-cluster/rota/internal/peer"
+	"github.com/rota-cluster/rota/internal/wire"
+)
+
+// now is the clock of the state machine and of the datapath's lease:
+// CLOCK_MONOTONIC.
+func now() ownership.Time { return datapath.Now() }
+
+// Status is a snapshot. When the loop does not answer, that is what it says.
+func (d *daemon) Status() api.Status {
+	s := api.Status{
+		Cluster: d.cfg.Cluster, Node: d.cfg.Node.Name, Now: time.Now(), Started: d.started, Version: d.version,
+		Quorum: d.cfg.Quorum.String(), Interface: d.cfg.Interface, Warnings: []api.Warning{},
+		View: api.View{Members: []string{}}, Nodes: []api.Node{}, Pools: []api.Pool{},
+	}
+	var own ownership.Status
+	var since time.Time
+	var sent uint64
+	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
+	defer cancel()
+	if err := d.loop.ask(ctx, func() error {
+		own, since, sent = d.loop.node.Status(now()), d.loop.stateSince, d.loop.sent
+		return nil
+	}); err != nil {
+		s.State, s.Degraded = api.Fenced, true
+		s.Warnings = append(s.Warnings, api.Warning{Code: "loop-stuck", Text: err.Error()})
+		return s
+	}
+	s.State, s.Since, s.LeaseMS = api.State(own.State.String()), since, own.LeaseLeft.Milliseconds()
+	s.Heartbeat = d.heartbeat(sent)
+	s.View = viewOf(own)
+	for _, n := range own.Nodes {
+		s.Nodes = append(s.Nodes, nodeOf(n))
+	}
+	s.Pools = d.poolsOf(own)
+	s.Warnings = append(s.Warnings, d.warnings(own)...)
+	s.Degraded = own.State == ownership.StateServing && len(ailing(own)) > 0
+	return s
+}
+
+func (d *daemon) heartbeat(sent uint64) api.Heartbeat {
+	ms := func(t time.Duration) float64 { return float64(t) / float64(time.Millisecond) }
+	h := api.Heartbeat{
+		IntervalMS: ms(d.cfg.Heartbeat.Interval), LeaseMS: ms(d.cfg.Heartbeat.Lease), Sent: sent, Dropped: map[string]uint64{},
+	}
+	for r, n := range d.opener.Counts() {
+		switch reason := wire.Reason(r); {
+		case reason == wire.ReasonAccepted:
+			h.Received = n
+		case reason.Dropped() && n > 0:
+			h.Dropped[reason.String()] = n
+		}
+	}
+	c := d.tx.Counters()
+	for f, n := range c.Faults {
+		if n > 0 {
+			h.Dropped["frame-"+peer.Fault(f).String()] = n
+		}
+	}
+	if n := c.Overruns + d.loop.received.Dropped(); n > 0 {
+		h.Dropped["overrun"] = n
+	}
+	return h
+}
+
+func viewOf(own ownership.Status) api.View {
+	v := api.View{
+		ID: viewID(own.View.ID), Number: own.View.ID.Number, Proposer: own.View.ID.Proposer.Name,
+		Stage: own.Stage.String(), Agreed: own.Agreed, Members: []string{},
+	}
+	for _, m := range own.View.Members {
+		v.Members = append(v.Members, m.Name)
+	}
+	return v
+}
+
+func nodeOf(n ownership.NodeStatus) api.Node {
+	out := api.Node{
+		Name: n.Name, Incarnation: n.Incarnation, State: api.State(n.State.String()), Address: n.Address,
+		HeardMS: n.HeardAgo.Milliseconds(), Health: append([]string{}, n.Health...), Self: n.Self,
+	}
+	if len(n.Weights) > 0 {
+		out.Weight = int(n.Weights[0])
+	}
+	switch {
+	case n.Left:
+		out.State = api.Left
+	case n.Silent:
+		out.State = api.Silent
+	case n.Unlike != "":
+		out.State = api.Incompatible
+		out.Health = append(out.Health, n.Unlike)
+	case n.Deaf:
+		out.State = api.Deaf
+	case !n.Mutual:
+		out.Health = append(out.Health, "is heard but does not hear this node")
+	}
+	return out
+}
+
+func (d *daemon) poolsOf(own ownership.Status) []api.Pool {
+	counters, err := d.host.data.Counters()
+	if err != nil {
+		d.log.Error("read counters", "error", err)
+	}
+	var pools []api.Pool
+	for i, cfg := range d.cfg.Pools {
+		ps := own.Pools[i]
+		p := api.Pool{
+			Name: cfg.Name, MAC: cfg.ClusterMAC(d.cfg.Cluster).String(), Hash: cfg.HashText(), Buckets: cfg.Buckets,
+			Owners: map[string]int{}, Weights: map[string]int{}, Verdicts: map[string]uint64{},
+			Owned:     api.Ranges(cfg.Buckets, ps.Owned.Has),
+			Lingering: api.Ranges(cfg.Buckets, ps.Lingering.Has),
+			Contested: api.Ranges(cfg.Buckets, ps.Contested.Has),
+			Datapath:  d.host.attachment.Mode().String(), Reason: d.host.attachment.Reason(),
+			DrainTimeoutMS: cfg.DrainTimeout.Milliseconds(),
+		}
+		for _, a := range cfg.Addresses {
+			p.Addresses = append(p.Addresses, a.String())
+		}
+		for _, m := range own.View.Members {
+			p.Weights[m.Name] = int(m.Weights[i])
+		}
+		for _, n := range own.Nodes {
+			alive := !n.Silent && !n.Left && n.Unlike == "" && i < len(n.Claims)
+			if alive && (n.Member || n.Claims[i] > 0) {
+				p.Owners[n.Name] = n.Claims[i]
+			}
+		}
+		if i < len(counters) {
+			for _, v := range datapath.AllVerdicts() {
+				if n := counters[i][v]; n > 0 {
+					p.Verdicts[v.String()] = n
+				}
+			}
+		}
+		pools = append(pools, p)
+	}
+	return pools
+}
+
+// ailing names what keeps the cluster from being whole.
+func ailing(own ownership.Status) []api.Warning {
+	var ws []api.Warning
+	for _, n := range own.Nodes {
+		switch {
+		case n.Self || n.Left:
+		case n.Silent:
+			ws = append(ws, api.Warning{Code: "peer-silent", Text: fmt.Sprintf("%s has been silent for %v", n.Name, n.HeardAgo.Round(time.Millisecond))})
+		case n.Unlike != "":
+			ws = append(ws, api.Warning{Code: "peer-incompatible", Text: fmt.Sprintf("does not share with %s: %s", n.Name, n.Unlike)})
+		case !n.Mutual:
+			ws = append(ws, api.Warning{Code: "one-way", Text: fmt.Sprintf("%s is heard but does not hear this node", n.Name)})
+		}
+	}
+	return ws
+}
+
+func (d *daemon) warnings(own ownership.Status) []api.Warning {
+	ws := ailing(own)
+	if own.Why != "" {
+		ws = append(ws, api.Warning{Code: "not-serving", Text: own.Why})
+	}
+	for _, w := range d.cfg.Warnings {
+		ws = append(ws, api.Warning{Code: "configuration", Text: w.Error()})
+	}
+	if d.host.attachment.Mode() == datapath.ModeGeneric {
+		ws = append(ws, api.Warning{Code: "datapath-generic", Text: "generic XDP: " + d.host.attachment.Reason()})
+	}
+	return ws
+}
