@@ -1,0 +1,205 @@
+package lab
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"syscall"
+
+	"github.com/rota-cluster/rota/internal/lab/probe"
+	"github.com/rota-cluster/rota/internal/lab/segment"
+	"github.com/rota-cluster/rota/internal/lab/service"
+)
+
+// Node is a host of the cluster: a namespace with a service and a daemon.
+type Node struct {
+	lab     *Lab
+	host    *segment.Host
+	service *probe.Running[struct{}]
+
+	mu     sync.Mutex
+	daemon *daemon // the last one started
+	frozen bool
+	cut    bool
+	wanted bool // the daemon should be running
+}
+
+// Name of the node.
+func (n *Node) Name() string { return n.host.Name() }
+
+// Host is the node's machine.
+func (n *Node) Host() *segment.Host { return n.host }
+
+// Socket is where the node's daemon answers.
+func (n *Node) Socket() string { return n.lab.filesOf(n.Name()).socket }
+
+// ConfigFile of the node's daemon; an edit counts from its next start or reload.
+func (n *Node) ConfigFile() string { return n.lab.filesOf(n.Name()).config }
+
+// LogFile is where the daemon's output goes, of all its runs.
+func (n *Node) LogFile() string { return n.lab.filesOf(n.Name()).log }
+
+// Cut takes the node off the switch without its knowing: every frame is lost,
+// both ways.
+func (n *Node) Cut() error { return n.lose(true, segment.Loss{Frames: segment.Certain}) }
+
+// Lose loses so many of a million frames or beats, both ways, at random.
+func (n *Node) Lose(l segment.Loss) error { return n.lose(false, l) }
+
+// LoseOneWay loses frames or beats in one direction only.
+func (n *Node) LoseOneWay(d segment.Direction, l segment.Loss) error {
+	return n.lab.segment.SetLoss(n.host, d, l)
+}
+
+// Heal ends the losses at the node's port and puts its cable back. It does not
+// end those between pairs (Lab.Partition).
+func (n *Node) Heal() error {
+	return errors.Join(n.lose(false, segment.Loss{}), n.lab.segment.SetCarrier(n.host, true))
+}
+
+// Unplug pulls the node's cable; Heal puts it back. The node sees its carrier go.
+func (n *Node) Unplug() error {
+	n.mu.Lock()
+	n.cut = true
+	n.mu.Unlock()
+	return n.lab.segment.SetCarrier(n.host, false)
+}
+
+func (n *Node) lose(cut bool, l segment.Loss) error {
+	n.mu.Lock()
+	n.cut = cut
+	n.mu.Unlock()
+	return errors.Join(n.LoseOneWay(segment.FromHost, l), n.LoseOneWay(segment.ToHost, l))
+}
+
+// Freeze stops the daemon where it is (SIGSTOP).
+func (n *Node) Freeze() error { return n.signal(syscall.SIGSTOP, true) }
+
+// Thaw lets a frozen daemon go on.
+func (n *Node) Thaw() error { return n.signal(syscall.SIGCONT, false) }
+
+func (n *Node) signal(s syscall.Signal, frozen bool) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.daemon == nil {
+		return fmt.Errorf("%s: %w", n.Name(), errNotRunning)
+	}
+	if err := n.daemon.signal(s); err != nil {
+		return fmt.Errorf("%s: %w", n.Name(), err)
+	}
+	n.frozen = frozen
+	return nil
+}
+
+// Start starts the daemon if it is not running. It does not wait until it serves.
+func (n *Node) Start() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.daemon != nil && n.daemon.running() {
+		return fmt.Errorf("%s: its daemon is running already", n.Name())
+	}
+	d, err := startDaemon(n.host, n.lab.options.Binary, n.ConfigFile(), n.LogFile())
+	if err != nil {
+		return fmt.Errorf("%s: %w", n.Name(), err)
+	}
+	n.daemon, n.frozen, n.wanted = d, false, true
+	return nil
+}
+
+// Kill ends the daemon at once (SIGKILL); the host and its service go on.
+func (n *Node) Kill() error { return n.end((*daemon).kill) }
+
+// Stop asks the daemon to end (SIGTERM) and waits for it. It is an error if
+// the daemon fails, or has to be killed because it takes longer than 5 s.
+func (n *Node) Stop() error { return n.end((*daemon).stop) }
+
+// Restart is Stop and Start.
+func (n *Node) Restart() error {
+	if err := n.Stop(); err != nil {
+		return err
+	}
+	return n.Start()
+}
+
+func (n *Node) end(how func(*daemon) error) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.wanted = false
+	if n.daemon == nil {
+		return fmt.Errorf("%s: %w", n.Name(), errNotRunning)
+	}
+	if err := how(n.daemon); err != nil {
+		return fmt.Errorf("%s: %w", n.Name(), err)
+	}
+	return nil
+}
+
+// Running tells whether the daemon runs, frozen or not.
+func (n *Node) Running() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.daemon != nil && n.daemon.running()
+}
+
+// Pid of the running daemon.
+func (n *Node) Pid() (int, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.daemon == nil || !n.daemon.running() {
+		return 0, fmt.Errorf("%s: %w", n.Name(), errNotRunning)
+	}
+	return n.daemon.process.Pid, nil
+}
+
+// Condition of the node as the lab made it, in a word.
+func (n *Node) Condition() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	switch {
+	case n.daemon == nil || !n.daemon.running():
+		return "stopped"
+	case n.frozen:
+		return "frozen"
+	case n.cut:
+		return "cut"
+	}
+	return "up"
+}
+
+// ended is an error if the daemon ended although nobody asked it to.
+func (n *Node) ended() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.wanted || n.daemon.running() {
+		return nil
+	}
+	return fmt.Errorf("%s: %w: %v\n%s", n.Name(), errEnded, n.daemon.err,
+		cmp.Or(lastLines(n.LogFile()), "(it said nothing)"))
+}
+
+// serve runs the node's service until the node is closed.
+func (n *Node) serve(ctx context.Context) error {
+	s, err := service.Listen(ctx, n.host)
+	if err != nil {
+		return err
+	}
+	n.service = probe.Start(context.WithoutCancel(ctx), func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, s.Run(ctx)
+	})
+	return nil
+}
+
+// close ends the daemon and the service. That the daemon has ended already is no error.
+func (n *Node) close() error {
+	var failed []error
+	if n.Running() {
+		failed = append(failed, n.Stop())
+	}
+	if n.service != nil {
+		_, err := n.service.Stop()
+		failed = append(failed, err)
+	}
+	return errors.Join(failed...)
+}

@@ -1,0 +1,110 @@
+package lab
+
+import (
+	"crypto/rand"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/rota-cluster/rota/internal/config"
+	"github.com/rota-cluster/rota/internal/lab/segment"
+)
+
+// nodeFiles are where a node keeps what is its own.
+type nodeFiles struct{ config, socket, state, log string }
+
+func (l *Lab) filesOf(node string) nodeFiles {
+	at := func(name string) string { return filepath.Join(l.dir.path, node, name) }
+	return nodeFiles{config: at("rota.yaml"), socket: at("rota.sock"), state: at("state"), log: at("rota.log")}
+}
+
+func (l *Lab) keyFile() string { return filepath.Join(l.dir.path, "key") }
+
+func (l *Lab) writeKey() error {
+	key, err := config.GenerateKey(rand.Reader)
+	if err != nil {
+		return fmt.Errorf("make the cluster's key: %w", err)
+	}
+	if err := os.WriteFile(l.keyFile(), []byte(strings.TrimSpace(key)+"\n"), 0o600); err != nil {
+		return fmt.Errorf("write the cluster's key: %w", err)
+	}
+	return nil
+}
+
+// writeConfig writes the node's configuration, judged as `rota config
+// validate` would.
+func (l *Lab) writeConfig(node string) error {
+	files := l.filesOf(node)
+	if err := os.MkdirAll(files.state, 0o700); err != nil {
+		return fmt.Errorf("make the node's directory: %w", err)
+	}
+	text := l.configText(node)
+	parsed, err := config.Parse(files.config, []byte(text))
+	if err != nil {
+		return fmt.Errorf("the nodes' configuration: %w", err)
+	}
+	l.parsed = parsed
+	if err := os.WriteFile(files.config, []byte(text), 0o600); err != nil {
+		return fmt.Errorf("write the node's configuration: %w", err)
+	}
+	return nil
+}
+
+func (l *Lab) configText(node string) string {
+	var b strings.Builder
+	files := l.filesOf(node)
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line("cluster: %q", l.options.Name)
+	line("node: {name: %q}", node)
+	line("interface: %s", segment.InterfaceName)
+	line("key_file: %q", l.keyFile())
+	line("api: {socket: %q}", files.socket)
+	line("state_dir: %q", files.state)
+	if l.options.Datapath != "" {
+		line("datapath: %s", l.options.Datapath)
+	}
+	if l.options.Interval != 0 || l.options.Lease != 0 {
+		line("heartbeat:")
+	}
+	if l.options.Interval != 0 {
+		line("  interval: %s", l.options.Interval)
+	}
+	if l.options.Lease != 0 {
+		line("  lease: %s", l.options.Lease)
+	}
+	if l.options.Quorum != "" {
+		line("quorum: %s", l.options.Quorum)
+	}
+	if l.options.Quorum == "majority" {
+		line("expected_nodes: %d", l.options.Nodes)
+	}
+	line("pools:")
+	for _, p := range l.options.Pools {
+		p.write(line)
+	}
+	return b.String()
+}
+
+func (p Pool) write(line func(format string, args ...any)) {
+	line("  - name: %q", p.Name)
+	line("    addresses:")
+	for _, a := range p.Addresses {
+		line("      - %q", a)
+	}
+	if p.Hash != "" {
+		line("    hash: %s", p.Hash)
+	}
+	if p.Buckets != 0 {
+		line("    buckets: %d", p.Buckets)
+	}
+	if p.Seed != nil {
+		line("    seed: %d", *p.Seed)
+	}
+	if p.MAC != "" {
+		line("    mac: %s", p.MAC)
+	}
+	if p.DrainTimeout != 0 {
+		line("    drain_timeout: %s", p.DrainTimeout)
+	}
+}

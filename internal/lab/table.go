@@ -1,0 +1,63 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+)
+
+// table is what a demo measured beside what it should be.
+type table struct{ rows []row }
+
+type row struct {
+	what, measured, limit string
+	mark                  string
+	wrong                 error
+}
+
+// row adds a line; wrong is what a user would complain of, or nil.
+func (t *table) row(what, measured, limit string, wrong error) {
+	mark := ""
+	if wrong != nil {
+		mark = "WRONG"
+	}
+	t.rows = append(t.rows, row{what, measured, limit, mark, wrong})
+}
+
+// limited adds a time that is wrong if it is over its limit.
+func (t *table) limited(what string, measured, limit time.Duration) {
+	var wrong error
+	if measured > limit {
+		wrong = fmt.Errorf("%s: %s, more than %s", what, measured, limit)
+	}
+	t.row(what, measured.String(), limit.String(), wrong)
+}
+
+// note adds a line that is told, and marked if it misses its aim, but depends
+// on the machine and what else it does.
+func (t *table) note(what, measured, aim string, met bool) {
+	t.row(what, measured, aim, nil)
+	if !met {
+		t.rows[len(t.rows)-1].mark = "missed"
+	}
+}
+
+func (t *table) print(out io.Writer) {
+	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(w, "WHAT\tMEASURED\tLIMIT\t")
+	for _, r := range t.rows {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", r.what, r.measured, r.limit, r.mark)
+	}
+	_ = w.Flush() // the table is for people; the verdict is not lost with it
+}
+
+// verdict joins what was wrong.
+func (t *table) verdict() error {
+	var wrong []error
+	for _, r := range t.rows {
+		wrong = append(wrong, r.wrong)
+	}
+	return errors.Join(wrong...)
+}
