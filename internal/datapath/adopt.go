@@ -1,0 +1,186 @@
+package datapath
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/rota-cluster/rota/internal/netcfg"
+)
+
+// Found is what an earlier daemon left on the service interface.
+type Found struct {
+	Programs int  // of rota's that stand there, the guards on other interfaces not counted
+	Reused   bool // made for the same options by the same ABI: its counters go on
+	// Addresses and MACs are those that the programs were loaded for, as far as
+	// their ABI is ours. Those that are no longer wanted are to be removed
+	// (package netcfg) before Attach replaces the programs.
+	Addresses []netip.Addr
+	MACs      []net.HardwareAddr
+}
+
+// Adopt is Load on an interface that an earlier daemon may have left in any
+// state. Before anything else it ends the lease of whatever stands there, so
+// that nothing is accepted that this daemon has not agreed to. Then it takes
+// over the maps if they are fit, with every bucket foreign, or makes new ones.
+// Attach then replaces the programs.
+func Adopt(o Options, link netcfg.Link) (*Datapath, Found, error) {
+	present, _, err := survey(link.Index)
+	if err != nil {
+		return nil, Found{}, fmt.Errorf("look for programs on %s: %w", link.Name, err)
+	}
+	present = slices.DeleteFunc(present, func(s standing) bool { return s.name == NameGuard })
+	found := Found{Programs: len(present)}
+	for _, maps := range sets(present) {
+		if err := found.expire(maps); err != nil {
+			return nil, found, fmt.Errorf("end the lease of what stands on %s: %w", link.Name, err)
+		}
+	}
+	for _, maps := range sets(present) {
+		d, err := Reopen(o, maps)
+		if errors.Is(err, ErrIncompatible) {
+			continue
+		}
+		if err != nil {
+			return nil, found, err
+		}
+		if err := d.disown(); err != nil {
+			return nil, found, errors.Join(err, d.Close())
+		}
+		found.Reused = true
+		return d, found, nil
+	}
+	d, err := Load(o)
+	return d, found, err
+}
+
+// sets gathers the maps of each set of programs.
+func sets(all []standing) map[ebpf.MapID][]ebpf.MapID {
+	gathered := make(map[ebpf.MapID][]ebpf.MapID)
+	for _, s := range all {
+		for _, m := range s.maps {
+			if !slices.Contains(gathered[s.set], m) {
+				gathered[s.set] = append(gathered[s.set], m)
+			}
+		}
+	}
+	return gathered
+}
+
+// disown makes every bucket foreign.
+func (d *Datapath) disown() error {
+	for i, p := range d.options.Pools {
+		if err := d.SetTable(i, make([]State, p.Hasher.Buckets)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// expire ends the lease of one set of programs and notes what it was loaded
+// for. Programs of another ABI cannot be told so; their lease runs out by itself.
+func (f *Found) expire(ids []ebpf.MapID) error {
+	maps, err := openMaps(ids)
+	defer closeMaps(maps)
+	if err != nil {
+		return err
+	}
+	id, err := identify(maps)
+	if err != nil || id.ABI != ABI {
+		return nil //nolint:nilerr // what cannot be read is replaced
+	}
+	if m := maps[".data.control"]; m != nil {
+		memory, err := mapMap(m)
+		if err != nil {
+			return err
+		}
+		c, err := as[control](memory)
+		if err == nil {
+			c.lease.Store(0)
+		}
+		if err := errors.Join(err, memory.unmap()); err != nil {
+			return err
+		}
+	}
+	return f.note(maps[configMap])
+}
+
+// note reads addresses and MACs from the programs' configuration.
+func (f *Found) note(m *ebpf.Map) error {
+	raw, err := m.LookupBytes(uint32(0))
+	if err != nil {
+		return fmt.Errorf("read the configuration of programs: %w", err)
+	}
+	var c kernelConfig
+	if len(raw) != int(unsafe.Sizeof(c)) {
+		return nil
+	}
+	if _, err := binary.Decode(raw, binary.NativeEndian, &c); err != nil {
+		return fmt.Errorf("read the configuration of programs: %w", err)
+	}
+	for _, s := range c.Slot {
+		if a := s.Address.addr(); s.Used != 0 && !slices.Contains(f.Addresses, a) {
+			f.Addresses = append(f.Addresses, a)
+		}
+	}
+	for _, p := range c.Pool[:min(int(c.Pools), MaxPools)] {
+		mac := net.HardwareAddr(slices.Clone(p.MAC[:]))
+		if !slices.ContainsFunc(f.MACs, func(m net.HardwareAddr) bool { return slices.Equal(m, mac) }) {
+			f.MACs = append(f.MACs, mac)
+		}
+	}
+	slices.SortFunc(f.Addresses, netip.Addr.Compare)
+	return nil
+}
+
+// addr is the reverse of kernelAddressOf.
+func (a kernelAddress) addr() netip.Addr {
+	var raw [16]byte
+	binary.BigEndian.PutUint64(raw[:8], a.High)
+	binary.BigEndian.PutUint64(raw[8:], a.Low)
+	return netip.AddrFrom16(raw).Unmap()
+}
+
+// Abandoned lists the other interfaces of this network namespace on which
+// rota's programs stand though no daemon runs for them: one that crashed, and
+// whose configuration then named another interface. The caller cleans up.
+func Abandoned(except netcfg.Link) ([]netcfg.Link, error) {
+	links, err := netcfg.Links()
+	if err != nil {
+		return nil, err
+	}
+	var abandoned []netcfg.Link
+	for _, l := range links {
+		if l.Index == except.Index {
+			continue
+		}
+		present, _, err := survey(l.Index)
+		if gone(l.Index) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("look for programs on %s: %w", l.Name, err)
+		}
+		if !slices.ContainsFunc(present, func(s standing) bool { return s.name != NameGuard }) {
+			continue
+		}
+		lock, err := netcfg.TakeLock(l)
+		if errors.Is(err, netcfg.ErrLocked) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if err := lock.Release(); err != nil {
+			return nil, err
+		}
+		abandoned = append(abandoned, l)
+	}
+	return abandoned, nil
+}

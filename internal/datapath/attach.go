@@ -1,0 +1,167 @@
+package datapath
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/rota-cluster/rota/internal/config"
+	"github.com/rota-cluster/rota/internal/netcfg"
+)
+
+// Attachment is a Datapath on its service interface. It outlives the process:
+// what another Attach finds, it replaces, and Remove takes it away.
+type Attachment struct {
+	service  netcfg.Link
+	datapath *Datapath
+	programs Programs
+	mode     Mode
+	reason   string
+	tc       tc
+	guards   guards
+}
+
+// Attach puts the programs on the service interface and the guards on all
+// others of this network namespace, in the way that wish asks for, in place of
+// whatever an earlier daemon left there.
+//
+// Call it before the first shared address is added, and after any that these
+// programs do not know has been removed. It leaves no moment in which an
+// address that was filtered and announced before is not: the new program
+// replaces the old in one step, and where the filter moves from one place to
+// another, it stands in both meanwhile.
+//
+// If it fails where nothing had been attached, nothing is.
+func (d *Datapath) Attach(link netcfg.Link, wish config.Datapath) (*Attachment, error) {
+	return d.attach(link, wish, newTC(link.Index))
+}
+
+func (d *Datapath) attach(link netcfg.Link, wish config.Datapath, by tc) (*Attachment, error) {
+	before, _, err := survey(link.Index)
+	if err != nil {
+		return nil, fmt.Errorf("attach to %s: %w", link.Name, err)
+	}
+	a := &Attachment{service: link, datapath: d, programs: d.Programs(), tc: by}
+	if err := a.install(before, wish); err != nil {
+		err = errors.Join(fmt.Errorf("attach to %s: %w", link.Name, err), a.Close())
+		if len(before) == 0 {
+			err = errors.Join(err, Remove(link))
+		}
+		return nil, err
+	}
+	return a, nil
+}
+
+// install works from the outside in: silence first, then the filter.
+func (a *Attachment) install(before []standing, wish config.Datapath) error {
+	index := a.service.Index
+	if err := a.tc.put(index, atEgress, a.programs.Announce, named(before, atEgress, NameAnnounce)); err != nil {
+		return err
+	}
+	if err := a.startGuards(before); err != nil {
+		return err
+	}
+	// The filter at tc first, whatever the mode: it stands there while XDP changes.
+	if err := a.tc.put(index, atIngress, a.programs.TC, named(before, atIngress, NameTC, NameAdopt)); err != nil {
+		return err
+	}
+	at, foreign, err := surveyXDP(index)
+	if err != nil {
+		return err
+	}
+	return a.tryModes(choose(wish, a.service, foreign), at, foreign)
+}
+
+// tryModes takes the first mode that works; at is rota's program at XDP, foreign somebody else's.
+func (a *Attachment) tryModes(choices []choice, at []standing, foreign string) error {
+	var failed error
+	for _, c := range choices {
+		err := a.enter(c.mode, at, foreign)
+		if err == nil {
+			a.mode, a.reason = c.mode, c.reason
+			if failed != nil {
+				a.reason += ": " + failed.Error()
+			}
+			return nil
+		}
+		failed = err
+	}
+	return failed
+}
+
+// enter changes to the mode; tc ingress has the filter.
+func (a *Attachment) enter(mode Mode, at []standing, foreign string) error {
+	if mode == ModeTC {
+		for _, s := range at {
+			if err := detach(s); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if foreign != "" {
+		return fmt.Errorf("%s XDP: %s stands at XDP; take it off or use datapath: tc", mode, foreign)
+	}
+	var old *standing
+	for _, s := range at {
+		if s.mode == mode {
+			old = &s
+			continue
+		}
+		// Native and generic exclude each other.
+		if err := detach(s); err != nil {
+			return err
+		}
+	}
+	filter := a.programs.XDP
+	if mode == ModeGeneric {
+		generic, err := a.datapath.genericFilter()
+		if err != nil {
+			return err
+		}
+		defer generic.Close()
+		filter = generic
+	}
+	if err := attachXDP(a.service, filter, mode, old); err != nil {
+		return err
+	}
+	now, err := surveyTC(a.service.Index, atIngress)
+	if err != nil {
+		return err
+	}
+	return a.tc.put(a.service.Index, atIngress, a.programs.Adopt, named(now, atIngress, NameTC, NameAdopt))
+}
+
+// Mode is where the filter stands.
+func (a *Attachment) Mode() Mode { return a.mode }
+
+// Reason says why the filter stands where it does, for people.
+func (a *Attachment) Reason() string { return a.reason }
+
+// Close lets go of what the attachment holds in this process. What is attached
+// stays attached.
+func (a *Attachment) Close() error { return a.guards.close() }
+
+// named picks those at a place that have one of the names.
+func named(all []standing, at place, names ...string) []standing {
+	var picked []standing
+	for _, s := range all {
+		for _, n := range names {
+			if s.place == at && s.name == n {
+				picked = append(picked, s)
+			}
+		}
+	}
+	return picked
+}
+
+// setOf is the configuration that a program of this process shares with its set.
+func setOf(p *ebpf.Program) (ebpf.MapID, error) {
+	info, err := p.Info()
+	if err != nil {
+		return 0, err
+	}
+	ids, _ := info.MapIDs()
+	return configurationOf(ids)
+}
