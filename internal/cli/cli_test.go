@@ -1,0 +1,347 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rota-cluster/rota/internal/api"
+	"github.com/rota-cluster/rota/internal/config"
+)
+
+// fake is a daemon that obeys.
+type fake struct {
+	mu     sync.Mutex
+	status api.Status
+	orders []string
+	asked  int
+	onAsk  func(asked int, st *api.Status)
+}
+
+func (f *fake) Status() api.Status {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked++
+	if f.onAsk != nil {
+		f.onAsk(f.asked, &f.status)
+	}
+	return f.status
+}
+
+func (f *fake) Explain(q api.ExplainQuery) (api.Explanation, error) {
+	c, err := config.Parse("", config.Example())
+	if err != nil {
+		return api.Explanation{}, err
+	}
+	if _, err := q.Find(c.Pools); err != nil {
+		return api.Explanation{}, err
+	}
+	return api.Explanation{
+		Source: q.Src.String(), Destination: q.Dst.String(), Pool: "web", Hash: "source-address-port", Buckets: 4096, Bucket: 1234,
+		Owner: "node-b", Lingering: []string{"node-a"}, Here: "lingering", Node: "node-a", Agreed: true,
+		Why: "the table of view 17 gives it to node-b",
+	}, nil
+}
+
+func (f *fake) order(what string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.orders = append(f.orders, what)
+	return nil
+}
+
+func (f *fake) Drain(_ context.Context, r api.DrainRequest) error {
+	f.mu.Lock()
+	f.status.State = api.Draining
+	f.mu.Unlock()
+	return f.order("drain " + r.Reason)
+}
+
+func (f *fake) Resume(context.Context) error {
+	return errors.Join(f.order("resume"), api.Refused("node-a does not drain"))
+}
+
+func (f *fake) SetWeight(_ context.Context, w uint16) error { return f.order(fmt.Sprint("weight ", w)) }
+
+func (f *fake) Events(uint64) ([]api.Event, <-chan struct{}) { return nil, nil }
+
+// serve runs the fake daemon for the test and returns its socket.
+func (f *fake) serve(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "rota.sock")
+	l, err := api.Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- api.NewServer(f, slog.New(slog.DiscardHandler)).Run(ctx, l) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return path
+}
+
+// result is what a command left behind.
+type result struct {
+	code        int
+	out, errors string
+}
+
+func run(t *testing.T, args ...string) result {
+	t.Helper()
+	return runContext(t.Context(), args...)
+}
+
+func runContext(ctx context.Context, args ...string) result {
+	var out, errs bytes.Buffer
+	env := Env{Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errs, Getenv: func(string) string { return "" }}
+	code := Main(ctx, env, args)
+	return result{code, out.String(), errs.String()}
+}
+
+func TestBadUsage(t *testing.T) {
+	dir := t.TempDir()
+	bad := filepath.Join(dir, "bad.yaml")
+	if err := os.WriteFile(bad, []byte("cluster: a b\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		name string
+		args []string
+		code int
+		want string // the end of the one line
+	}{
+		{"an unknown command", []string{"frobnicate"}, 2, `rota: unknown command "frobnicate"; rota --help tells all`},
+		{"a misspelt command", []string{"statu"}, 2, `rota: unknown command "statu"; did you mean status? rota --help tells all`},
+		{"an unknown command of a group", []string{"config", "x"}, 2, `rota: unknown command "x"; rota config --help tells all`},
+		{"an unknown command asked about", []string{"help", "x"}, 2, `rota: unknown command "x"; rota --help tells all`},
+		{"an unknown flag", []string{"status", "--jsn"}, 2, "rota: unknown flag: --jsn; rota status --help tells the flags"},
+		{"a flag without its value", []string{"status", "--socket"}, 2, "rota: flag needs an argument: --socket; rota status --help tells the flags"},
+		{"an argument too many", []string{"status", "now"}, 2, "rota: status takes no arguments, not 1 argument; rota status --help tells more"},
+		{"an argument too few", []string{"explain", "192.0.2.1"}, 2, "rota: explain takes SRC[:PORT] DST[:PORT], not 1 argument; rota explain --help tells more"},
+		{"a name instead of an address", []string{"explain", "localhost:1", "192.0.2.1"}, 2, `rota: SRC: "localhost:1" is not an address; write e.g. 192.0.2.1, 192.0.2.1:80 or [2001:db8::1]:80 (names are not looked up)`},
+		{"a weight that is none", []string{"weight", "1001"}, 2, `rota: "1001" is not a weight; write a whole number from 0 to 1000`},
+		{"a weight in words", []string{"weight", "half"}, 2, `rota: "half" is not a weight; write a whole number from 0 to 1000`},
+		{"a configuration that is not there", []string{"config", "validate", "--config", dir + "/none"}, 2, dir + "/none: cannot be read: no such file or directory"},
+		{"no daemon", []string{"--socket", dir + "/s", "status"}, 1, "rota: no rota daemon has its socket at " + dir + "/s; start one with rota run, or name its socket with --socket"},
+		{"no daemon, with --json", []string{"status", "--json", "--socket", dir + "/s"}, 1, "rota: no rota daemon has its socket at " + dir + "/s; start one with rota run, or name its socket with --socket"},
+		{"no daemon to watch", []string{"status", "--watch", "--socket", dir + "/s"}, 1, "rota: no rota daemon has its socket at " + dir + "/s; start one with rota run, or name its socket with --socket"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			got := run(t, row.args...)
+			if want := (result{row.code, "", row.want + "\n"}); got != want {
+				t.Errorf("got  %+v\nwant %+v", got, want)
+			}
+		})
+	}
+}
+
+func TestConfigValidate(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	fine := write("fine.yaml", string(config.Example()))
+	if got := run(t, "config", "validate", "--config", fine); got != (result{0, fine + ": valid\n", ""}) {
+		t.Errorf("%+v", got)
+	}
+	later := write("later.yaml", string(config.Example())+"signs: {memory_pressure: {warn: 1}}\nexpected_nodes: 3\n")
+	if got := run(t, "config", "validate", "--config", later); got.code != 0 || strings.Count(got.out, "\n") != 3 || !strings.Contains(got.out, "signs: this version watches no signs") {
+		t.Errorf("%+v", got)
+	}
+	bad := write("bad.yaml", "a: 1\nb: 1\nc: 1\nd: 1\ne: 1\nf: 1\n")
+	got := run(t, "config", "validate", "--config", bad)
+	if got.code != 2 || got.out != "" || strings.Count(got.errors, "\n") != 6 || !strings.HasPrefix(got.errors, bad+":1:1: ") {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestTextsOfTheConfiguration(t *testing.T) {
+	if got := run(t, "config", "example"); got != (result{0, string(config.Example()), ""}) {
+		t.Errorf("%+v", got)
+	}
+	if got := run(t, "config", "schema"); got.code != 0 || !json.Valid([]byte(got.out)) {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestKeyGenerate(t *testing.T) {
+	one, two := run(t, "key", "generate"), run(t, "key", "generate")
+	key, err := base64.StdEncoding.DecodeString(strings.TrimSuffix(one.out, "\n"))
+	if one.code != 0 || err != nil || len(key) != 32 || one.out == two.out {
+		t.Errorf("%+v %+v %v", one, two, err)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	if got := run(t, "version"); got.code != 0 || !strings.HasPrefix(got.out, "rota ") || strings.Count(got.out, "\n") != 1 {
+		t.Errorf("%+v", got)
+	}
+	if got := run(t, "version", "--json"); got.code != 0 || !json.Valid([]byte(got.out)) {
+		t.Errorf("%+v", got)
+	}
+}
+
+// Every command explains itself, with an example, and its help fits the screen.
+func TestHelp(t *testing.T) {
+	root := (&program{Env: Env{}}).root()
+	if got := run(t); got.code != 0 || !strings.Contains(got.out, "Usage:") {
+		t.Errorf("%+v", got)
+	}
+	for _, cmd := range append(root.Commands(), root) {
+		for _, c := range append(cmd.Commands(), cmd) {
+			if c.Hidden {
+				continue
+			}
+			args := strings.Fields(c.CommandPath())[1:]
+			got := run(t, append(args, "--help")...)
+			if got.code != 0 || !strings.Contains(got.out, "Examples:\n  ") || got != run(t, append([]string{"help"}, args...)...) {
+				t.Errorf("%s: %+v", c.CommandPath(), got)
+			}
+			fits(t, got.out)
+		}
+	}
+}
+
+func TestStatusCommand(t *testing.T) {
+	f := &fake{status: *healthy()}
+	socket := f.serve(t)
+	want := statusText(healthy(), style{})
+	for _, args := range [][]string{{"--socket", socket, "status"}, {"status", "--socket", socket}, {"status", "--socket=" + socket}} {
+		if got := run(t, args...); got.code != 0 || got.out != want {
+			t.Errorf("%v: %+v", args, got)
+		}
+	}
+	got := run(t, "status", "--json", "--socket", socket)
+	var st api.Status
+	if err := json.Unmarshal([]byte(got.out), &st); err != nil || st.Node != "node-a" || st.Pools[0].Owners["node-c"] != 819 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func TestStatusWatch(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	f := &fake{status: *healthy(), onAsk: func(asked int, _ *api.Status) {
+		if asked == 2 {
+			cancel()
+		}
+	}}
+	got := runContext(ctx, "status", "--watch", "--socket", f.serve(t))
+	if got.code != 0 || !strings.HasPrefix(got.out, statusText(healthy(), style{})) || got.errors != "" {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestExplainCommand(t *testing.T) {
+	socket := (&fake{}).serve(t)
+	got := run(t, "explain", "198.51.100.7:40000", "192.0.2.10:443", "--socket", socket)
+	if want := `198.51.100.7:40000 -> 192.0.2.10:443
+pool web, by source-address-port: bucket 1234 of 4096
+new connections: node-b
+older connections may still be with node-a
+why: the table of view 17 gives it to node-b
+here on node-a: lingering, only packets of open connections pass
+`; got != (result{0, want, ""}) {
+		t.Errorf("%+v", got)
+	}
+	got = run(t, "explain", "--json", "[2001:db8::7]:40000", "2001:db8::10", "--socket", socket)
+	var e api.Explanation
+	if err := json.Unmarshal([]byte(got.out), &e); err != nil || e.Source != "[2001:db8::7]:40000" || e.Bucket != 1234 || e.Owner != "node-b" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, row := range []struct {
+		src, dst string
+		code     int
+		want     string
+	}{
+		{"198.51.100.7", "192.0.2.10", 2, "rota: pool web hashes by source-address-port: the source port matters; write it, e.g. 198.51.100.7:40000\n"},
+		{"198.51.100.7:1", "192.0.2.11", 1, "rota: 192.0.2.11 is not a shared address; shared are 192.0.2.10, 2001:db8::10\n"},
+	} {
+		if got := run(t, "explain", "--json", row.src, row.dst, "--socket", socket); got != (result{row.code, "", row.want}) {
+			t.Errorf("%+v", got)
+		}
+	}
+}
+
+func TestOrders(t *testing.T) {
+	f := &fake{status: *healthy()}
+	socket := f.serve(t)
+	if got := run(t, "weight", "50", "--socket", socket); got != (result{0, "weight 50\n", ""}) {
+		t.Errorf("%+v", got)
+	}
+	if got := run(t, "drain", "--reason", "new kernel", "--socket", socket); got.code != 0 || !strings.HasPrefix(got.out, "draining") {
+		t.Errorf("%+v", got)
+	}
+	if got := run(t, "resume", "--socket", socket); got != (result{1, "", "rota: node-a does not drain\n"}) {
+		t.Errorf("%+v", got)
+	}
+	if want := "weight 50,drain new kernel,resume"; strings.Join(f.orders, ",") != want {
+		t.Errorf("got %v", f.orders)
+	}
+}
+
+func TestDrainWaits(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		then func(asked int, st *api.Status)
+		want result
+	}{
+		{"until nothing is left", func(asked int, st *api.Status) {
+			st.Pools = []api.Pool{{Owned: []string{"0-9", "", ""}[asked-1], Lingering: []string{"", "0-9", ""}[asked-1]}}
+		}, result{0, "drained: nothing is left on node-a\n", ""}},
+		{"and tells when somebody resumes", func(asked int, st *api.Status) {
+			st.Pools = []api.Pool{{Lingering: "0-9"}}
+			if asked == 2 {
+				st.State = api.Serving
+			}
+		}, result{1, "", "rota: the drain was ended: node-a is serving\n"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			f := &fake{status: *healthy(), onAsk: row.then}
+			if got := run(t, "drain", "--wait", "--socket", f.serve(t)); got != row.want {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+	t.Run("and stops waiting when interrupted", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		f := &fake{status: *healthy(), onAsk: func(int, *api.Status) { cancel() }}
+		got := runContext(ctx, "drain", "--wait", "--socket", f.serve(t))
+		if want := (result{1, "", "rota: stopped waiting; the node drains on, rota resume ends it\n"}); got != want {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
+// A daemon that is there but frozen does not freeze its users.
+func TestAFrozenDaemon(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := api.Listen(path) // nobody accepts
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	begin := time.Now()
+	got := run(t, "status", "--socket", path)
+	if want := (result{1, "", "rota: the rota daemon of " + path + " does not answer\n"}); got != want || time.Since(begin) > 20*time.Second {
+		t.Errorf("%+v after %v", got, time.Since(begin))
+	}
+}

@@ -1,0 +1,204 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/rota-cluster/rota/internal/api"
+)
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.Local)
+
+// healthy is a cluster of three with nothing to complain of.
+func healthy() *api.Status {
+	return &api.Status{
+		Cluster: "web", Node: "node-a", State: api.Serving, Since: noon.Add(-75 * time.Minute), Now: noon,
+		View:    api.View{ID: "17@node-a", Number: 17, Agreed: true, Members: []string{"node-a", "node-b", "node-c"}},
+		LeaseMS: 287,
+		Nodes: []api.Node{
+			{Name: "node-a", State: api.Serving, Address: "192.0.2.1", Weight: 100, Self: true},
+			{Name: "node-b", State: api.Serving, Address: "192.0.2.2", Weight: 100, HeardMS: 12},
+			{Name: "node-c", State: api.Serving, Address: "192.0.2.3", Weight: 50, HeardMS: 41},
+		},
+		Pools: []api.Pool{{
+			Name: "web", Addresses: []string{"192.0.2.10", "2001:db8::10"}, MAC: "03:e9:c4:17:26:3a", Hash: "source-address-port",
+			Buckets: 4096, Owners: map[string]int{"node-a": 1639, "node-b": 1638, "node-c": 819},
+			Weights:  map[string]int{"node-a": 100, "node-b": 100, "node-c": 50},
+			Datapath: "tc", Reason: "veth loses its receive offloads under native XDP",
+			Verdicts: map[string]uint64{"pass": 1200345, "drop-foreign": 812, "drop-lease": 0},
+		}},
+	}
+}
+
+func TestStatusText(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		change func(*api.Status)
+		want   string
+	}{
+		{"all is well", func(*api.Status) {}, `
+node-a of cluster web: serving since 10:45:00 (1 h 15 min)
+view 17 of 3 nodes, agreed; lease good for 287 ms
+
+NODE      STATE    WEIGHT      HEARD  ADDRESS
+node-a *  serving     100          -  192.0.2.1
+node-b    serving     100  12 ms ago  192.0.2.2
+node-c    serving      50  41 ms ago  192.0.2.3
+
+POOL web: 192.0.2.10 2001:db8::10
+  4096 buckets by source-address-port; MAC 03:e9:c4:17:26:3a
+  datapath tc: veth loses its receive offloads under native XDP
+  OWNER     BUCKETS  SHARE  WEIGHT
+  node-a *     1639  40.0%     100  ############
+  node-b       1638  40.0%     100  ############
+  node-c        819  20.0%      50  ######
+  packets: pass 1.2M, drop-foreign 812
+`},
+		{"a node was cut off and this one took its share over", func(st *api.Status) {
+			st.View.Number, st.View.Members = 18, []string{"node-a", "node-b"}
+			st.Nodes[2].State, st.Nodes[2].HeardMS = api.Silent, 12345
+			st.Nodes[1].Health = []string{"memory pressure 34 % (warns from 10 %)"}
+			st.Degraded = true
+			p := &st.Pools[0]
+			p.Owners = map[string]int{"node-a": 2048, "node-b": 2048}
+			p.Lingering, p.Contested = "0-12,17", "100-299"
+			st.Warnings = []api.Warning{{Code: "state-dir", Text: "/var/lib/rota cannot be written: runs without memory, and a line that is long is broken before it leaves the screen"}}
+		}, `
+node-a of cluster web: serving since 10:45:00 (1 h 15 min) - degraded
+view 18 of 2 nodes, agreed; lease good for 287 ms
+! node-c is silent since 11:59:47 (12 s)
+! node-b: memory pressure 34 % (warns from 10 %)
+! /var/lib/rota cannot be written: runs without memory, and a line that is long
+  is broken before it leaves the screen
+
+NODE      STATE    WEIGHT      HEARD  ADDRESS
+node-a *  serving     100          -  192.0.2.1
+node-b    serving     100  12 ms ago  192.0.2.2
+node-c    silent       50   12 s ago  192.0.2.3
+
+POOL web: 192.0.2.10 2001:db8::10
+  4096 buckets by source-address-port; MAC 03:e9:c4:17:26:3a
+  datapath tc: veth loses its receive offloads under native XDP
+  OWNER     BUCKETS  SHARE  WEIGHT
+  node-a *     2048  50.0%     100  ###############
+  node-b       2048  50.0%     100  ###############
+  this node still serves connections of 14 buckets: 0-12,17; shares with their
+    old owners 200 buckets: 100-299
+  packets: pass 1.2M, drop-foreign 812
+`},
+		{"the lease ran out and nobody owns anything that is known", func(st *api.Status) {
+			st.State, st.Since, st.LeaseMS = api.Fenced, noon.Add(-26*time.Hour), 0
+			st.View = api.View{}
+			st.Nodes = st.Nodes[:1]
+			st.Nodes[0].State = api.Fenced
+			p := &st.Pools[0]
+			p.Owners, p.Verdicts = nil, nil
+			p.Buckets = 4
+		}, `
+node-a of cluster web: fenced since 2026-02-28 10:00 (1 d 2 h)
+no view yet; lease over
+! this node is fenced: its lease ran out, so it owns nothing until the others
+  take it back
+! pool web: 4 buckets of 4 without an owner; their connections are not answered
+
+NODE      STATE   WEIGHT  HEARD  ADDRESS
+node-a *  fenced     100      -  192.0.2.1
+
+POOL web: 192.0.2.10 2001:db8::10
+  4 buckets by source-address-port; MAC 03:e9:c4:17:26:3a
+  datapath tc: veth loses its receive offloads under native XDP
+  OWNER   BUCKETS   SHARE  WEIGHT
+  nobody        4  100.0%       -  ##############################
+`},
+		{"names that are too long for the screen", func(st *api.Status) {
+			long := strings.Repeat("very-", 12) + "xy"
+			st.Cluster, st.Pools = long, nil
+			st.Nodes[1] = api.Node{Name: long, State: api.Incompatible, Address: "2001:db8:1111:2222:3333:4444:5555:6666", Weight: 1000, HeardMS: 90061000}
+			st.Nodes = st.Nodes[:2]
+		}, `
+node-a of cluster
+  very-very-very-very-very-very-very-very-very-very-very-very-xy: serving since
+  10:45:00 (1 h 15 min)
+view 17 of 3 nodes, agreed; lease good for 287 ms
+! very-very-very-very-very-very-very-very-very-very-very-very-xy is
+  incompatible: its pools or its version differ, nothing is shared with it
+
+NODE          STATE         WEIGHT        HEARD  ADDRESS
+node-a *      serving          100            -  192.0.2.1
+very-very-v~  incompatible    1000  1 d 1 h ago  2001:db8:1111:2222:3333:4444:5~
+`},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			st := healthy()
+			row.change(st)
+			got := statusText(st, style{})
+			if got != row.want[1:] {
+				t.Errorf("got\n%s\nwant\n%s", got, row.want[1:])
+			}
+			fits(t, got)
+		})
+	}
+}
+
+func fits(t *testing.T, text string) {
+	t.Helper()
+	for line := range strings.Lines(text) {
+		if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > width {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+}
+
+func TestStatusOfTheLargestCluster(t *testing.T) {
+	st := healthy()
+	st.Nodes, st.View.Members = nil, nil
+	p := &st.Pools[0]
+	p.Owners = map[string]int{}
+	for i := range 64 {
+		name := fmt.Sprintf("node-%02d.rack-%d.example.com", i, i/8)
+		st.Nodes = append(st.Nodes, api.Node{Name: name, State: api.Serving, Weight: 100, Self: i == 0})
+		p.Owners[name] = 64
+	}
+	got := statusText(st, style{})
+	fits(t, got)
+	if n := strings.Count(got, "\n"); n > 110 {
+		t.Errorf("%d lines:\n%s", n, got)
+	}
+}
+
+func TestColoursAreOnlyColours(t *testing.T) {
+	st := healthy()
+	st.Nodes[2].State = api.Silent
+	coloured, without := statusText(st, style{true}), statusText(st, style{})
+	if !strings.Contains(coloured, "\x1b[") || strings.Contains(without, "\x1b[") {
+		t.Error("colours where there should be none, or the reverse")
+	}
+	for _, p := range []paint{good, warn, bad, bold, faint} {
+		coloured = strings.ReplaceAll(coloured, "\x1b["+string(p)+"m", "")
+	}
+	if coloured = strings.ReplaceAll(coloured, "\x1b[0m", ""); coloured != without {
+		t.Errorf("colours change the text:\n%s\n%s", coloured, without)
+	}
+}
+
+func TestUnits(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		-time.Second: "0 ms", 0: "0 ms", 999 * time.Millisecond: "999 ms", 1250 * time.Millisecond: "1.2 s", 59 * time.Second: "59 s",
+		61 * time.Second: "1 min 1 s", 3*time.Hour + 59*time.Minute: "3 h 59 min", 49 * time.Hour: "2 d 1 h",
+	} {
+		if got := ago(d); got != want {
+			t.Errorf("%v: %s, want %s", d, got, want)
+		}
+	}
+	for n, want := range map[uint64]string{0: "0", 999999: "999999", 1234567: "1.2M", 99e9: "99.0G", 1<<64 - 1: "18446.7P"} {
+		if got := count(n); got != want {
+			t.Errorf("%d: %s, want %s", n, got, want)
+		}
+	}
+	if got := percent(1, 3) + percent(0, 0) + percent(4096, 4096); got != "33.3%-100.0%" {
+		t.Error(got)
+	}
+}

@@ -1,0 +1,275 @@
+package cli
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rota-cluster/rota/internal/api"
+)
+
+// statusText is a status for a person who was woken: what is wrong first to be
+// seen, then who is there, then who owns what.
+func statusText(st *api.Status, s style) string {
+	var b strings.Builder
+	b.WriteString(headText(st, s))
+	for _, t := range troubles(st) {
+		b.WriteString(s.paintLines(t.paint, wrap("! ", "  ", strings.Fields(t.text))))
+	}
+	b.WriteString("\n" + nodesText(st, s))
+	for i := range st.Pools {
+		b.WriteString("\n" + poolText(st, &st.Pools[i], s))
+	}
+	return b.String()
+}
+
+func headText(st *api.Status, s style) string {
+	words := []string{s.paint(bold, st.Node), "of", "cluster", st.Cluster + ":", s.paint(statePaint(st.State), string(st.State))}
+	if !st.Since.IsZero() {
+		words = append(words, strings.Fields(fmt.Sprintf("since %s (%s)", clock(st.Since, st.Now), ago(st.Now.Sub(st.Since))))...)
+	}
+	if st.Degraded {
+		words = append(words, s.paint(warn, "- degraded"))
+	}
+	view := "no view yet"
+	if st.View.ID != "" {
+		agreed := "not agreed yet"
+		if st.View.Agreed {
+			agreed = "agreed"
+		}
+		view = fmt.Sprintf("view %d of %s, %s", st.View.Number, plural(len(st.View.Members), "node"), agreed)
+	}
+	lease := "lease over"
+	if st.LeaseMS > 0 {
+		lease = "lease good for " + millis(st.LeaseMS)
+	}
+	return wrap("", "  ", words) + view + "; " + lease + "\n"
+}
+
+// clock is the time of day, with the date if that was not today.
+func clock(t, now time.Time) string {
+	t, now = t.Local(), now.Local()
+	if t.Format(time.DateOnly) == now.Format(time.DateOnly) {
+		return t.Format(time.TimeOnly)
+	}
+	return t.Format("2006-01-02 15:04")
+}
+
+// trouble is a line about what is wrong.
+type trouble struct {
+	paint paint
+	text  string
+}
+
+// troubles are what the daemon warns of and what the numbers tell, worst first.
+func troubles(st *api.Status) []trouble {
+	var out []trouble
+	say := func(p paint, format string, args ...any) {
+		out = append(out, trouble{p, fmt.Sprintf(format, args...)})
+	}
+	if what, ok := stateMeaning[st.State]; ok {
+		say(statePaint(st.State), "%s", what)
+	}
+	for _, p := range st.Pools {
+		if n := nobodys(p); n > 0 {
+			say(bad, "pool %s: %s of %d without an owner; their connections are not answered", p.Name, plural(n, "bucket"), p.Buckets)
+		}
+	}
+	for _, n := range st.Nodes {
+		if n.Self {
+			continue
+		}
+		switch n.State {
+		case api.Silent:
+			since := st.Now.Add(-time.Duration(n.HeardMS) * time.Millisecond)
+			say(bad, "%s is silent since %s (%s)", n.Name, clock(since, st.Now), millis(n.HeardMS))
+		case api.Left:
+			say(warn, "%s left %s ago", n.Name, millis(n.HeardMS))
+		case api.Serving:
+		default:
+			say(statePaint(n.State), "%s is %s%s", n.Name, n.State, peerMeaning[n.State])
+		}
+	}
+	for _, n := range st.Nodes {
+		for _, h := range n.Health {
+			say(warn, "%s: %s", n.Name, h)
+		}
+	}
+	if st.State == api.Serving && !st.View.Agreed && len(out) == 0 {
+		say(warn, "the nodes have not agreed on view %d yet", st.View.Number)
+	}
+	for _, w := range st.Warnings {
+		say(warn, "%s", w.Text)
+	}
+	slices.SortStableFunc(out, func(a, b trouble) int { return cmp.Compare(severity(a.paint), severity(b.paint)) })
+	return out
+}
+
+func severity(p paint) int { return slices.Index([]paint{bad, warn, good, plain}, p) }
+
+// What a state means for the node that is asked, and for a peer.
+var (
+	stateMeaning = map[api.State]string{
+		api.Joining:      "this node joins: it hears the others first and owns nothing yet",
+		api.Draining:     "this node drains: it takes no new connections (rota resume ends it)",
+		api.Standby:      "this node stands by: it owns nothing, because a better view is near",
+		api.Fenced:       "this node is fenced: its lease ran out, so it owns nothing until the others take it back",
+		api.Deaf:         "this node is deaf: its interface receives nothing, so it owns nothing; see cable, switch port and the cluster's MAC",
+		api.Incompatible: "this node shares with nobody: its pools or its version differ",
+	}
+	peerMeaning = map[api.State]string{
+		api.Fenced:       ": its lease ran out, it owns nothing",
+		api.Standby:      ": it owns nothing for the moment",
+		api.Deaf:         ": it receives nothing and owns nothing",
+		api.Incompatible: ": its pools or its version differ, nothing is shared with it",
+	}
+)
+
+func statePaint(st api.State) paint {
+	switch st {
+	case api.Serving:
+		return good
+	case api.Joining, api.Draining, api.Standby, api.Left:
+		return warn
+	}
+	return bad
+}
+
+func nodesText(st *api.Status, s style) string {
+	columns := []column{{title: "NODE", least: 12}, {title: "STATE"}, {title: "WEIGHT", right: true}, {title: "HEARD", right: true}, {title: "ADDRESS", least: 15}}
+	var rows [][]cell
+	for _, n := range st.Nodes {
+		heard := cell{text: millis(n.HeardMS) + " ago"}
+		name := n.Name
+		if n.Self {
+			heard.text = "-"
+			name += " *"
+		} else if n.State == api.Silent {
+			heard.paint = bad
+		}
+		rows = append(rows, []cell{
+			{text: name}, {string(n.State), statePaint(n.State)}, {text: fmt.Sprint(n.Weight)}, heard, {text: cmp.Or(n.Address, "-")},
+		})
+	}
+	return table(s, "", columns, rows)
+}
+
+// manyOwners is from where on the owners of a pool stand in lines, not in rows.
+const manyOwners = 16
+
+func poolText(st *api.Status, p *api.Pool, s style) string {
+	var b strings.Builder
+	b.WriteString(wrap("", "     ", append([]string{"POOL", s.paint(bold, p.Name) + ":"}, p.Addresses...)))
+	b.WriteString(wrap("  ", "  ", strings.Fields(fmt.Sprintf("%d buckets by %s; MAC %s", p.Buckets, p.Hash, p.MAC))))
+	attach := "datapath " + p.Datapath
+	if p.Reason != "" {
+		attach += ": " + p.Reason
+	}
+	b.WriteString(wrap("  ", "    ", strings.Fields(attach)))
+	b.WriteString(ownersText(st, p, s))
+	b.WriteString(hereText(p))
+	b.WriteString(packetsText(p))
+	return b.String()
+}
+
+func ownersText(st *api.Status, p *api.Pool, s style) string {
+	names := slices.Sorted(maps.Keys(p.Owners))
+	if len(names) > manyOwners {
+		words := make([]string, len(names))
+		for i, name := range names {
+			words[i] = fmt.Sprintf("%s:%d", name, p.Owners[name])
+		}
+		return wrap("  owners ", "    ", words)
+	}
+	columns := []column{{title: "OWNER", least: 12}, {title: "BUCKETS", right: true}, {title: "SHARE", right: true}, {title: "WEIGHT", right: true}, {title: ""}}
+	var rows [][]cell
+	for _, name := range names {
+		weight := "-"
+		if w, ok := p.Weights[name]; ok {
+			weight = fmt.Sprint(w)
+		}
+		rows = append(rows, []cell{
+			{text: mark(name, st.Node)}, {text: fmt.Sprint(p.Owners[name])}, {text: percent(p.Owners[name], int(p.Buckets))},
+			{text: weight}, {bar(p.Owners[name], int(p.Buckets)), good},
+		})
+	}
+	if n := nobodys(*p); n > 0 {
+		rows = append(rows, []cell{
+			{"nobody", bad}, {fmt.Sprint(n), bad}, {percent(n, int(p.Buckets)), bad}, {text: "-"}, {bar(n, int(p.Buckets)), bad},
+		})
+	}
+	return table(s, "  ", columns, rows)
+}
+
+func mark(name, self string) string {
+	if name == self {
+		return name + " *"
+	}
+	return name
+}
+
+// bar is a share of the whole in thirty characters, at least one if any.
+func bar(part, whole int) string {
+	if part <= 0 || whole <= 0 {
+		return ""
+	}
+	return strings.Repeat("#", min(30, max(1, (part*30+whole/2)/whole)))
+}
+
+// nobodys are the buckets that no node claims.
+func nobodys(p api.Pool) int {
+	sum := 0
+	for _, n := range p.Owners {
+		sum += n
+	}
+	return max(0, int(p.Buckets)-sum)
+}
+
+// hereText is about handovers in progress, and silent when there are none.
+func hereText(p *api.Pool) string {
+	var parts []string
+	if p.Lingering != "" {
+		parts = append(parts, ranges("still serves connections of", p.Lingering))
+	}
+	if p.Contested != "" {
+		parts = append(parts, ranges("shares with their old owners", p.Contested))
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return wrap("  ", "    ", strings.Fields("this node "+strings.Join(parts, "; ")))
+}
+
+// ranges names the buckets if they fit into a line.
+func ranges(what, list string) string {
+	n, err := api.Count(list)
+	if err != nil {
+		return what + " buckets " + list
+	}
+	if len(list) > 40 {
+		return what + " " + plural(n, "bucket")
+	}
+	return fmt.Sprintf("%s %s: %s", what, plural(n, "bucket"), list)
+}
+
+// packetsText is what became of the packets, the most frequent first.
+func packetsText(p *api.Pool) string {
+	names := slices.SortedFunc(maps.Keys(p.Verdicts), func(a, b string) int {
+		return cmp.Or(cmp.Compare(p.Verdicts[b], p.Verdicts[a]), cmp.Compare(a, b))
+	})
+	var words []string
+	for _, name := range names {
+		if n := p.Verdicts[name]; n > 0 {
+			words = append(words, name+" "+count(n)+",")
+		}
+	}
+	if len(words) == 0 {
+		return ""
+	}
+	last := len(words) - 1
+	words[last] = strings.TrimSuffix(words[last], ",")
+	return wrap("  packets: ", "    ", words)
+}
