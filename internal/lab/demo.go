@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rota-cluster/rota/internal/api"
 	"github.com/rota-cluster/rota/internal/lab/probe"
 	"github.com/rota-cluster/rota/internal/lab/service"
 )
@@ -64,7 +65,7 @@ func Demo(ctx context.Context, o Options, out io.Writer) (err error) {
 		return err
 	}
 	d.say("")
-	d.table.print(out)
+	fmt.Fprint(out, d.table.String())
 	return d.table.verdict()
 }
 
@@ -107,16 +108,16 @@ func (d *demo) comeUp(ctx context.Context, begin time.Time) error {
 }
 
 // agreed waits until the nodes agree, with the demo's patience.
-func (d *demo) agreed(ctx context.Context, nodes ...*Node) ([]Status, error) {
+func (d *demo) agreed(ctx context.Context, nodes ...*Node) ([]*api.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, demoPatience)
 	defer cancel()
 	return d.WaitAgreed(ctx, nodes...)
 }
 
-func (d *demo) even(what string, all []Status) {
+func (d *demo) even(what string, all []*api.Status) {
 	pool := all[0].Pools[0]
 	counts := slices.Sorted(maps.Values(pool.Owners))
-	d.table.row(what, fmt.Sprint(counts), "even to ±1", pool.Even(len(all)))
+	d.table.row(what, fmt.Sprint(counts), "even to ±1", Even(pool, len(all)))
 }
 
 // idle measures what the daemons cost while nothing happens.

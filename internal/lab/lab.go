@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rota-cluster/rota/internal/api"
 	"github.com/rota-cluster/rota/internal/config"
 	"github.com/rota-cluster/rota/internal/lab/probe"
 	"github.com/rota-cluster/rota/internal/lab/segment"
@@ -145,7 +146,7 @@ func (l *Lab) prepareNode(ctx context.Context) (*Node, error) {
 		return nil, err
 	}
 	l.bindings.Name(host)
-	n := &Node{lab: l, host: host}
+	n := &Node{lab: l, host: host, client: api.NewClient(l.filesOf(host.Name()).socket)}
 	l.nodes = append(l.nodes, n)
 	if err := l.writeConfig(n.Name()); err != nil {
 		return nil, err

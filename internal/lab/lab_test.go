@@ -22,7 +22,7 @@ func TestNodesComeServeAndGo(t *testing.T) {
 	l := startLab(t, Options{Nodes: 2})
 	all, err := l.WaitAgreed(soon(t))
 	must(t, err)
-	if len(all) != 2 || all[0].Pools[0].Even(2) != nil {
+	if len(all) != 2 || Even(all[0].Pools[0], 2) != nil {
 		t.Errorf("statuses %+v; want two nodes with even shares", all)
 	}
 	added, err := l.AddNode(soon(t))

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/rota-cluster/rota/internal/api"
 	"github.com/rota-cluster/rota/internal/lab/probe"
 	"github.com/rota-cluster/rota/internal/lab/segment"
 	"github.com/rota-cluster/rota/internal/lab/service"
@@ -17,6 +18,7 @@ import (
 type Node struct {
 	lab     *Lab
 	host    *segment.Host
+	client  *api.Client
 	service *probe.Running[struct{}]
 
 	mu     sync.Mutex
@@ -175,8 +177,11 @@ func (n *Node) ended() error {
 	if !n.wanted || n.daemon.running() {
 		return nil
 	}
-	return fmt.Errorf("%s: %w: %v\n%s", n.Name(), errEnded, n.daemon.err,
-		cmp.Or(lastLines(n.LogFile()), "(it said nothing)"))
+	how := "exit status 0"
+	if n.daemon.err != nil {
+		how = n.daemon.err.Error()
+	}
+	return fmt.Errorf("%s: %w: %s\n%s", n.Name(), errEnded, how, cmp.Or(lastLines(n.LogFile()), "(it said nothing)"))
 }
 
 // serve runs the node's service until the node is closed.

@@ -40,8 +40,7 @@ type Options struct {
 	ClientAddresses int  // of each family: 1 … 64, default 4
 	Snooping        bool // the switch looks at IGMP and MLD instead of flooding
 
-	// Binary is what each node runs, as `BINARY run --config FILE`, and is asked,
-	// as `BINARY --socket PATH status --json`. Default: this program.
+	// Binary is what each node runs, as `BINARY run --config FILE`. Default: this program.
 	Binary string
 	Root   string    // where the labs' directories are; default DefaultRoot
 	Log    io.Writer // what the lab does, a line each; default: nowhere

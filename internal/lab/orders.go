@@ -11,6 +11,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/rota-cluster/rota/internal/api"
 	"github.com/rota-cluster/rota/internal/lab/probe"
 	"github.com/rota-cluster/rota/internal/lab/segment"
 	"github.com/rota-cluster/rota/internal/lab/service"
@@ -78,7 +79,7 @@ func (p *prompt) status(ctx context.Context, _ []string) error {
 	return w.Flush()
 }
 
-func ownersText(pools []PoolStatus) string {
+func ownersText(pools []api.Pool) string {
 	var parts []string
 	for _, pool := range pools {
 		for _, node := range slices.Sorted(maps.Keys(pool.Owners)) {

@@ -134,11 +134,10 @@ func TestTheTableKeepsWhatWasWrong(t *testing.T) {
 	if err := tb.verdict(); err == nil || !strings.Contains(err.Error(), "longest gap: 500ms, more than 400ms") {
 		t.Errorf("verdict %v", err)
 	}
-	var out bytes.Buffer
-	tb.print(&out)
+	text := tb.String()
 	for _, want := range []string{"306ms", "missed", "WRONG"} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("the table lacks %s:\n%s", want, out.String())
+		if !strings.Contains(text, want) {
+			t.Errorf("the table lacks %s:\n%s", want, text)
 		}
 	}
 }

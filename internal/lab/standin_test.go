@@ -2,17 +2,16 @@ package lab
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
+	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"syscall"
 	"testing"
 
+	"github.com/rota-cluster/rota/internal/api"
 	"github.com/rota-cluster/rota/internal/config"
 )
 
@@ -20,12 +19,10 @@ import (
 // machinery can be tested without a cluster, and for a lab to be killed.
 func TestMain(m *testing.M) {
 	var err error
-	switch args := append(os.Args, "", "", ""); {
-	case args[1] == "run":
+	switch args := append(os.Args, "", "", ""); args[1] {
+	case "run":
 		err = standIn(args[3])
-	case args[1] == "--socket":
-		err = askStandIn(args[2])
-	case args[1] == "lab-to-kill":
+	case "lab-to-kill":
 		err = labToKill(args[2], args[3])
 	default:
 		os.Exit(m.Run())
@@ -53,35 +50,29 @@ func standIn(configFile string) error {
 	if _, err := config.LoadKey(c.KeyFile); err != nil {
 		return err
 	}
-	_ = os.Remove(c.API.Socket)
 	pidFile := filepath.Join(filepath.Dir(c.API.Socket), pidName)
 	if err := os.WriteFile(pidFile, fmt.Append(nil, os.Getpid()), 0o600); err != nil {
 		return err
 	}
-	l, err := net.Listen("unix", c.API.Socket)
+	l, err := api.Listen(c.API.Socket)
 	if err != nil {
 		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, func() { _ = l.Close() })
-	for {
-		conn, err := l.Accept()
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		_ = json.NewEncoder(conn).Encode(standInStatus(c))
-		_ = conn.Close()
-	}
+	return api.NewServer(backend{config: c}, slog.New(slog.DiscardHandler)).Run(ctx, l)
 }
 
-func standInStatus(c *config.Config) Status {
-	s := Status{Cluster: c.Cluster, Node: c.Node.Name, State: "serving"}
-	s.View.ID = json.RawMessage(`"1"`)
-	s.View.Agreed = true
+// backend of a stand-in knows nothing but its status.
+type backend struct {
+	api.Backend
+	config *config.Config
+}
+
+func (b backend) Status() api.Status {
+	c := b.config
+	s := api.Status{Cluster: c.Cluster, Node: c.Node.Name, State: api.Serving}
+	s.View = api.View{ID: "1", Agreed: true}
 	files, _ := filepath.Glob(filepath.Join(filepath.Dir(c.API.Socket), "..", "*", pidName))
 	for _, file := range files {
 		var pid int
@@ -90,22 +81,12 @@ func standInStatus(c *config.Config) Status {
 			s.View.Members = append(s.View.Members, filepath.Base(filepath.Dir(file)))
 		}
 	}
-	owners := make(map[string]int)
-	for b := range int(c.Pools[0].Buckets) {
-		owners[s.View.Members[b%len(s.View.Members)]]++
+	pool := api.Pool{Name: c.Pools[0].Name, Buckets: c.Pools[0].Buckets, Owners: make(map[string]int)}
+	for b := range int(pool.Buckets) {
+		pool.Owners[s.View.Members[b%len(s.View.Members)]]++
 	}
-	s.Pools = []PoolStatus{{Name: c.Pools[0].Name, Buckets: int(c.Pools[0].Buckets), Owners: owners}}
+	s.Pools = []api.Pool{pool}
 	return s
-}
-
-func askStandIn(socket string) error {
-	conn, err := net.Dial("unix", socket)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	_, err = io.Copy(os.Stdout, conn)
-	return err
 }
 
 // labToKill runs a lab, says so, and waits for its end.
@@ -122,8 +103,8 @@ func labToKill(root, name string) error {
 		if err != nil {
 			return err
 		}
-		fmt.Println(pid)
+		fmt.Fprintln(os.Stdout, pid)
 	}
-	fmt.Println("up")
+	fmt.Fprintln(os.Stdout, "up")
 	select {}
 }

@@ -1,77 +1,31 @@
 package lab
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os/exec"
 	"slices"
-	"strings"
 	"time"
+
+	"github.com/rota-cluster/rota/internal/api"
 )
 
-// Status is what the lab reads of `rota status --json`.
-type Status struct {
-	Cluster string `json:"cluster"`
-	Node    string `json:"node"`
-	State   string `json:"state"`
-	View    struct {
-		ID      json.RawMessage `json:"id"`
-		Agreed  bool            `json:"agreed"`
-		Members []string        `json:"members"`
-	} `json:"view"`
-	LeaseMS float64 `json:"lease_ms"`
-	Nodes   []struct {
-		Name    string `json:"name"`
-		State   string `json:"state"`
-		Address string `json:"address"`
-	} `json:"nodes"`
-	Pools []PoolStatus `json:"pools"`
-}
-
-// PoolStatus is one pool of a Status.
-type PoolStatus struct {
-	Name      string         `json:"name"`
-	Addresses []string       `json:"addresses"`
-	MAC       string         `json:"mac"`
-	Buckets   int            `json:"buckets"`
-	Owners    map[string]int `json:"owners"`
-	Owned     string         `json:"owned"`
-	Lingering string         `json:"lingering"`
-	Datapath  string         `json:"datapath"`
-}
-
 const (
-	askPatience = 3 * time.Second // for one answer of a daemon
+	askPatience = time.Second // for one answer of a daemon
 	askAgain    = 50 * time.Millisecond
 )
 
-// Rota runs a command of the binary against the node's daemon and returns its
-// standard output.
-func (n *Node) Rota(ctx context.Context, args ...string) ([]byte, error) {
-	var out, errs bytes.Buffer
-	cmd := exec.CommandContext(ctx, n.lab.options.Binary, append([]string{"--socket", n.Socket()}, args...)...)
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	if err := cmd.Run(); err != nil {
-		return out.Bytes(), fmt.Errorf("rota %s on %s: %w: %s",
-			strings.Join(args, " "), n.Name(), err, bytes.TrimSpace(errs.Bytes()))
-	}
-	return out.Bytes(), nil
-}
+// API asks the node's daemon, or gives it orders.
+func (n *Node) API() *api.Client { return n.client }
 
-// Status asks the node's daemon.
-func (n *Node) Status(ctx context.Context) (Status, error) {
+// Status asks the node's daemon. One that does not answer within a second is
+// as good as dead.
+func (n *Node) Status(ctx context.Context) (*api.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, askPatience)
 	defer cancel()
-	out, err := n.Rota(ctx, "status", "--json")
+	s, err := n.client.Status(ctx)
 	if err != nil {
-		return Status{}, err
-	}
-	var s Status
-	if err := json.Unmarshal(out, &s); err != nil {
-		return Status{}, fmt.Errorf("status of %s: %w", n.Name(), err)
+		return nil, fmt.Errorf("status of %s: %w", n.Name(), err)
 	}
 	return s, nil
 }
@@ -80,7 +34,7 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 // none are given, share one view of exactly themselves and every bucket has
 // an owner among them. It returns their statuses, and fails at once if one of
 // their daemons has ended.
-func (l *Lab) WaitAgreed(ctx context.Context, nodes ...*Node) ([]Status, error) {
+func (l *Lab) WaitAgreed(ctx context.Context, nodes ...*Node) ([]*api.Status, error) {
 	if nodes == nil {
 		nodes = l.healthy()
 	}
@@ -105,22 +59,22 @@ func (l *Lab) WaitAgreed(ctx context.Context, nodes ...*Node) ([]Status, error) 
 }
 
 // agreement is nil if the nodes agree; else it says who does not.
-func agreement(ctx context.Context, nodes []*Node) ([]Status, error) {
+func agreement(ctx context.Context, nodes []*Node) ([]*api.Status, error) {
 	var names []string
 	for _, n := range nodes {
 		names = append(names, n.Name())
 	}
 	slices.Sort(names)
-	var all []Status
+	var all []*api.Status
 	for _, n := range nodes {
 		s, err := n.Status(ctx)
 		if err != nil {
 			return nil, err
 		}
-		if err := s.agreesOn(names); err != nil {
+		if err := agreesOn(s, names); err != nil {
 			return nil, err
 		}
-		if len(all) > 0 && !bytes.Equal(all[0].View.ID, s.View.ID) {
+		if len(all) > 0 && all[0].View.ID != s.View.ID {
 			return nil, fmt.Errorf("%s is in view %s, %s in view %s", all[0].Node, all[0].View.ID, s.Node, s.View.ID)
 		}
 		all = append(all, s)
@@ -130,8 +84,8 @@ func agreement(ctx context.Context, nodes []*Node) ([]Status, error) {
 
 // agreesOn tells why this is not the status of a node that serves in an
 // agreed view of exactly these members.
-func (s Status) agreesOn(members []string) error {
-	if s.State != "serving" || !s.View.Agreed {
+func agreesOn(s *api.Status, members []string) error {
+	if s.State != api.Serving || !s.View.Agreed {
 		return fmt.Errorf("%s is %s, agreed: %v, members %v", s.Node, s.State, s.View.Agreed, s.View.Members)
 	}
 	if !slices.Equal(slices.Sorted(slices.Values(s.View.Members)), members) {
@@ -142,19 +96,19 @@ func (s Status) agreesOn(members []string) error {
 		for _, n := range p.Owners {
 			sum += n
 		}
-		if sum != p.Buckets {
+		if sum != int(p.Buckets) {
 			return fmt.Errorf("%s finds owners for %d of %d buckets of pool %s", s.Node, sum, p.Buckets, p.Name)
 		}
 	}
 	return nil
 }
 
-// Even tells whether the pool's buckets are spread over these nodes to ±1.
-func (p PoolStatus) Even(nodes int) error {
+// Even tells whether a pool's buckets are spread over these nodes to ±1.
+func Even(p api.Pool, nodes int) error {
 	if len(p.Owners) != nodes {
 		return fmt.Errorf("pool %s has %d owners, not %d: %v", p.Name, len(p.Owners), nodes, p.Owners)
 	}
-	low, high := p.Buckets, 0
+	low, high := int(p.Buckets), 0
 	for _, n := range p.Owners {
 		low, high = min(low, n), max(high, n)
 	}

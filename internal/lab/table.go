@@ -3,7 +3,7 @@ package lab
 import (
 	"errors"
 	"fmt"
-	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 )
@@ -44,13 +44,15 @@ func (t *table) note(what, measured, aim string, met bool) {
 	}
 }
 
-func (t *table) print(out io.Writer) {
-	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
+func (t *table) String() string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(w, "WHAT\tMEASURED\tLIMIT\t")
 	for _, r := range t.rows {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", r.what, r.measured, r.limit, r.mark)
 	}
-	_ = w.Flush() // the table is for people; the verdict is not lost with it
+	_ = w.Flush() // a Builder takes everything
+	return b.String()
 }
 
 // verdict joins what was wrong.
