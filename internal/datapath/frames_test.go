@@ -154,7 +154,7 @@ func arp(operation uint16, sender net.HardwareAddr, senderIP string, target net.
 // nd is a neighbour discovery message: four bytes, perhaps addresses, options.
 func nd(from, to string, kind uint8, body ...[]byte) packetOf {
 	p := ip6(from, to, icmp6(kind, slices.Concat(body...)...))
-	binary.BigEndian.PutUint16(p.bytes[42:], checksum6(p.bytes))
+	binary.BigEndian.PutUint16(p.bytes[42:], checksum(protocolICMPv6, p.bytes[8:40], p.bytes[40:]))
 	return p
 }
 
@@ -162,12 +162,13 @@ func linkOption(kind uint8, mac net.HardwareAddr) []byte {
 	return append([]byte{kind, 1}, mac...)
 }
 
-// checksum6 is the ICMPv6 checksum (RFC 4443, 2.3) of a packet without extension headers.
-func checksum6(p []byte) uint16 {
-	sum := uint32(len(p)-40) + protocolICMPv6
-	for at := 8; at+1 < len(p); at += 2 {
-		if at != 42 {
-			sum += uint32(binary.BigEndian.Uint16(p[at:]))
+// checksum is that of a transport segment whose checksum field is zero, with
+// its pseudo-header (RFC 1071; RFC 9293, 3.1; RFC 8200, 8.1).
+func checksum(protocol uint8, addresses, segment []byte) uint16 {
+	sum := uint32(len(segment)) + uint32(protocol)
+	for _, b := range [][]byte{addresses, segment} {
+		for at := 0; at+1 < len(b); at += 2 {
+			sum += uint32(binary.BigEndian.Uint16(b[at:]))
 		}
 	}
 	for sum > 0xffff {
@@ -176,4 +177,6 @@ func checksum6(p []byte) uint16 {
 	return ^uint16(sum)
 }
 
-func addr16(a string) []byte { return netip.MustParseAddr(a).AsSlice() }
+func addr(a string) netip.Addr { return netip.MustParseAddr(a) }
+
+func addr16(a string) []byte { return addr(a).AsSlice() }

@@ -1,0 +1,177 @@
+package datapath
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/rota-cluster/rota/internal/netcfg/netnstest"
+	"github.com/rota-cluster/rota/internal/ownership"
+)
+
+func TestTheAdopterDropsBeatsAlone(t *testing.T) {
+	rows := []struct {
+		words string
+		frame []byte
+		want  Verdict
+	}{
+		{"a beat", frame(ip4(other4, web4, udp(7479, beatPort, 100))), DropBeat},
+		{"a beat, IPv6", frame(ip6(other6, web6, udp(7479, beatPort, 100))), DropBeat},
+		{"the beats' port at another address", frame(ip4(client4, other4, udp(1, beatPort, 4))), PassUntouched},
+		{"TCP", frame(ip4(client4, web4, tcp(1234, 80, tcpSYN))), PassUntouched},
+		{"a later fragment", frame(fragment4(1, 8, 16, ip4(client4, web4, udp(1, 2, 40)))), PassUntouched},
+		{"ARP", frame(arp(2, clientMAC, client4, testMAC, web4)), PassUntouched},
+	}
+	d := loadForTest(t, testOptions())
+	for _, r := range rows {
+		t.Run(r.words, func(t *testing.T) {
+			expectOutgoing(t, d, d.programs.RotaAdopt, r.frame, what{verdict: r.want, dropped: r.want.Drops(), out: r.frame})
+		})
+	}
+}
+
+// TestPacketTypes sends real frames over a veth pair: the kernel's test run
+// does not show the packet type.
+func TestPacketTypes(t *testing.T) {
+	const (
+		host, broadcast, multicast, otherHost = unix.PACKET_HOST, unix.PACKET_BROADCAST, unix.PACKET_MULTICAST, unix.PACKET_OTHERHOST
+	)
+	unicast := net.HardwareAddr{0x02, 0xdd, 0, 0, 0, 9}
+	everybody := net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+	rows := []struct {
+		words        string
+		to           net.HardwareAddr
+		packet       packetOf
+		before, want uint8
+	}{
+		{"to a shared address, multicast MAC", testMAC, ip4(client4, web4, tcp(1, 80, tcpSYN)), multicast, host},
+		{"to a shared address, unicast MAC", unicast, ip4(client4, web4, tcp(2, 80, tcpSYN)), otherHost, host},
+		{"to a shared address, IPv6", testMAC, ip6(client6, web6, tcp(3, 80, tcpSYN)), multicast, host},
+		{"to a shared address, IPv6, unicast MAC", unicast, ip6(client6, web6, tcp(4, 80, tcpSYN)), otherHost, host},
+		{"to another address, multicast MAC", testMAC, ip4(client4, other4, tcp(5, 80, tcpSYN)), multicast, multicast},
+		{"to another address, unicast MAC", unicast, ip6(client6, other6, tcp(6, 80, tcpSYN)), otherHost, otherHost},
+		{"ARP reply to a shared address, unicast MAC", unicast, arp(2, clientMAC, client4, unicast, web4), otherHost, host},
+		{"ARP request for a shared address, unicast MAC", unicast, arp(1, clientMAC, client4, unicast, web4), otherHost, host},
+		{"ARP reply to another address, unicast MAC", unicast, arp(2, clientMAC, client4, unicast, other4), otherHost, otherHost},
+		{"ARP request to everybody", everybody, arp(1, clientMAC, client4, make([]byte, 6), web4), broadcast, broadcast},
+	}
+	d := loadForTest(t, testOptions())
+	setAll(t, d, ownership.Mine)
+	for name, program := range map[string]*ebpf.Program{"rota_adopt": d.programs.RotaAdopt, "rota_tc": d.programs.RotaTc} {
+		w := newWire(t)
+		for _, r := range rows {
+			if got := w.packetType(t, frameTo(r.to, r.packet)); got != r.before {
+				t.Errorf("%s: type %d without the program, want %d", r.words, got, r.before)
+			}
+		}
+		w.attach(t, program)
+		for _, r := range rows {
+			t.Run(name+", "+r.words, func(t *testing.T) {
+				if got := w.packetType(t, frameTo(r.to, r.packet)); got != r.want {
+					t.Errorf("type %d, want %d", got, r.want)
+				}
+			})
+		}
+	}
+}
+
+func frameTo(to net.HardwareAddr, p packetOf) []byte {
+	return with(0, to, frame(p))
+}
+
+// wire is a veth pair whose one end sends, and whose other end tells the type
+// of what comes out of tc ingress.
+type wire struct {
+	node           *netnstest.Space
+	sender         int
+	index, farther int
+	receiver       map[uint16]int // by EtherType
+}
+
+func newWire(t *testing.T) *wire {
+	t.Helper()
+	w := &wire{node: netnstest.New(t), receiver: make(map[uint16]int)}
+	far := netnstest.New(t)
+	netnstest.Veth(w.node, "node0", far, "far0")
+	far.Do(func() (err error) {
+		w.farther, err = indexOf("far0")
+		if err == nil {
+			w.sender, err = packetSocket(t, 0, w.farther)
+		}
+		return err
+	})
+	w.node.Do(func() (err error) {
+		if w.index, err = indexOf("node0"); err != nil {
+			return err
+		}
+		for _, etherType := range []uint16{etherTypeIPv4, etherTypeIPv6, etherTypeARP} {
+			if w.receiver[etherType], err = packetSocket(t, etherType, w.index); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return w
+}
+
+func indexOf(name string) (int, error) {
+	l, err := netlink.LinkByName(name)
+	if err != nil {
+		return 0, err
+	}
+	return l.Attrs().Index, nil
+}
+
+// packetSocket receives one EtherType, after tc ingress; none for 0.
+func packetSocket(t *testing.T, etherType uint16, index int) (int, error) {
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	protocol := binary.NativeEndian.Uint16(be16(etherType))
+	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: protocol, Ifindex: index}); err != nil {
+		return 0, err
+	}
+	patience := unix.NsecToTimeval(int64(netnstest.Patience))
+	return fd, unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &patience)
+}
+
+func (w *wire) attach(t *testing.T, program *ebpf.Program) {
+	t.Helper()
+	w.node.Do(func() error {
+		l, err := link.AttachTCX(link.TCXOptions{Interface: w.index, Program: program, Attach: ebpf.AttachTCXIngress})
+		if err != nil {
+			return fmt.Errorf("attach (needs Linux 6.6): %w", err)
+		}
+		t.Cleanup(func() { _ = l.Close() })
+		return nil
+	})
+}
+
+// packetType sends a frame and tells the type with which it arrives.
+func (w *wire) packetType(t *testing.T, frame []byte) uint8 {
+	t.Helper()
+	if err := unix.Sendto(w.sender, frame, 0, &unix.SockaddrLinklayer{Ifindex: w.farther}); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 2048)
+	for deadline := time.Now().Add(netnstest.Patience); time.Now().Before(deadline); {
+		n, from, err := unix.Recvfrom(w.receiver[binary.BigEndian.Uint16(frame[12:])], buf, 0)
+		if err != nil {
+			t.Fatalf("the frame did not arrive: %v", err)
+		}
+		if string(buf[:n]) == string(frame) {
+			return from.(*unix.SockaddrLinklayer).Pkttype
+		}
+	}
+	t.Fatal("the frame did not arrive")
+	return 0
+}

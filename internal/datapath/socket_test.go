@@ -1,0 +1,102 @@
+package datapath
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/rota-cluster/rota/internal/ownership"
+)
+
+// TestSockets: in a lingering or contested bucket the socket decides. A row's
+// source port says which socket there is.
+func TestSockets(t *testing.T) {
+	d := loadForTest(t, testOptions())
+	s := newSockets(t)
+	rows := []struct {
+		words                string
+		v4, v6               segmentOf
+		lingering, contested Verdict
+	}{
+		{words: "of an established connection",
+			v4: tcp(s.established4, 80, tcpACK), v6: tcp(s.established6, 80, tcpACK),
+			lingering: PassLingering, contested: PassContested},
+		{words: "that resets an established connection",
+			v4: tcp(s.established4, 80, 0x04), v6: tcp(s.established6, 80, 0x04),
+			lingering: PassLingering, contested: PassContested},
+		{words: "a SYN with the ports of an established connection",
+			v4: tcp(s.established4, 80, tcpSYN), v6: tcp(s.established6, 80, tcpSYN),
+			lingering: DropLingeringNew, contested: PassContestedNew},
+		{words: "of an opening connection",
+			v4: tcp(openingPort, 80, tcpACK), v6: tcp(openingPort, 80, tcpACK),
+			lingering: PassLingering, contested: PassContested},
+		{words: "of a connection in TIME_WAIT",
+			v4: tcp(s.timeWait4, 80, tcpACK), v6: tcp(s.timeWait6, 80, tcpACK),
+			lingering: PassLingering, contested: PassContested},
+		{words: "a SYN with the ports of a connection in TIME_WAIT",
+			v4: tcp(s.timeWait4, 80, tcpSYN), v6: tcp(s.timeWait6, 80, tcpSYN),
+			lingering: DropLingeringNew, contested: PassContestedNew},
+		{words: "of no connection, to a listener",
+			v4: tcp(1, 80, tcpACK), v6: tcp(1, 80, tcpACK),
+			lingering: DropLingeringNoSocket, contested: DropContestedNoSocket},
+		{words: "of no connection, to no listener",
+			v4: tcp(1, 81, tcpACK), v6: tcp(1, 81, tcpACK),
+			lingering: DropLingeringNoSocket, contested: DropContestedNoSocket},
+		{words: "UDP to a connected socket",
+			v4: udp(5353, 53, 4), v6: udp(5353, 53, 4),
+			lingering: PassLingering, contested: PassContestedNew},
+		{words: "UDP to an unconnected socket",
+			v4: udp(1, 54, 4), v6: udp(1, 54, 4),
+			lingering: DropLingeringNew, contested: PassContestedNew},
+		{words: "UDP to a connected socket of another peer",
+			v4: udp(5354, 53, 4), v6: udp(5354, 53, 4),
+			lingering: DropLingeringNew, contested: PassContestedNew},
+	}
+	for _, r := range rows {
+		packets := map[string]packetOf{"IPv4": ip4(client4, web4, r.v4), "IPv6": ip6(client6, web6, r.v6)}
+		for family, p := range packets {
+			wants := map[State]Verdict{ownership.Foreign: DropForeign, ownership.Mine: PassMine, ownership.Lingering: r.lingering, ownership.Contested: r.contested}
+			for state, want := range wants {
+				t.Run(fmt.Sprintf("%s, %s, %s", r.words, family, state), func(t *testing.T) {
+					setAll(t, d, state)
+					s.expectVerdict(t, d, frame(p), want)
+				})
+			}
+		}
+	}
+	errorsAbout := map[string][]byte{
+		"IPv4": frame(ip4("203.0.113.1", web4, icmp4(3, ip4(web4, client4, tcp(80, s.established4, tcpACK)).bytes...))),
+		"IPv6": frame(ip6("2001:db8:f::1", web6, icmp6(2, ip6(web6, client6, tcp(80, s.established6, tcpACK)).bytes...))),
+	}
+	for family, f := range errorsAbout {
+		t.Run("an ICMP error about an established connection, "+family, func(t *testing.T) {
+			setAll(t, d, ownership.Lingering)
+			s.expectVerdict(t, d, f, PassLingering)
+			setAll(t, d, ownership.Contested)
+			s.expectVerdict(t, d, f, PassContested)
+		})
+	}
+}
+
+func TestLiveBuckets(t *testing.T) {
+	o := testOptions()
+	d := loadForTest(t, o)
+	s := newSockets(t)
+	var live []ownership.Bitmap
+	s.space.Do(func() (err error) {
+		live, err = d.LiveBuckets()
+		return err
+	})
+	h := o.Pools[0].Hasher
+	want := ownership.NewBitmap(h.Buckets)
+	// In TIME_WAIT is nothing to wait for.
+	want.Set(h.Bucket(addr(client4), s.established4, 80))
+	want.Set(h.Bucket(addr(client6), s.established6, 80))
+	want.Set(h.Bucket(addr(client4), openingPort, 80))
+	want.Set(h.Bucket(addr(client6), openingPort, 80))
+	if !live[0].Equal(want) {
+		t.Errorf("live buckets of web %b, want %b", live[0], want)
+	}
+	if !live[1].Empty() {
+		t.Errorf("live buckets of mail %b, want none", live[1])
+	}
+}
