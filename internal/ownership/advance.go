@@ -8,7 +8,7 @@ func (n *Node) advance() {
 	if n.stage == StageJoined && n.fencesOver() {
 		n.stage, n.changed = StageReady, true
 	}
-	if n.stage == StageReady && n.allReady() && !n.outsiderOwns() {
+	if n.stage == StageReady && n.allReady() && !n.dazed() && n.outsidersYield() {
 		n.clearMoved()
 	}
 	if n.stage >= StageCleared && n.leaseUntil > n.now {
@@ -44,14 +44,26 @@ func (n *Node) allReady() bool {
 	return true
 }
 
-// outsiderOwns: somebody outside the view who can hear this node still owns.
-func (n *Node) outsiderOwns() bool {
+// outsidersYield: without a quorum, everybody outside the view who is heard
+// owns nothing, or is not in this node's way; and those that hear this node know
+// of the view, so that no two views are activated at the same moment by nodes
+// that hear each other.
+func (n *Node) outsidersYield() bool {
+	if n.cfg.Quorum == QuorumMajority {
+		return true // the fences are enough
+	}
 	for _, p := range n.peers {
-		if p.mutual && !n.view.has(p.ref) && p.beat.owns() && p.beat.Flags&barredFlags == 0 {
-			return true
+		if p.beat == nil || p.silent || p.left || n.view.has(p.ref) || p.beat.Flags&barredFlags != 0 {
+			continue
+		}
+		if p.mutual && (p.beat.owns() || p.echoSeq < n.viewSeq) {
+			return false
+		}
+		if w := &p.beat.View; len(w.Members) > 0 && !w.has(n.cfg.Self) && !overlap(w, &n.view) && outranks(n.standingOf(p), n.ownStanding()) {
+			return false
 		}
 	}
-	return false
+	return true
 }
 
 // clearMoved drops in the datapath what moves away; the beat that says so is
@@ -84,9 +96,8 @@ func (n *Node) accept() {
 				continue
 			}
 			before := free
-			for _, m := range n.view.Members {
-				p := n.memberPeer(m.Ref)
-				if p == nil || i >= len(p.beat.Pools) || w >= len(p.beat.Pools[i].Claims) {
+			for _, p := range n.peers {
+				if p.beat == nil || p.unlike || !p.mutual && !n.view.has(p.ref) || w >= len(p.beat.Pools[i].Claims) {
 					continue
 				}
 				free &^= p.beat.Pools[i].Claims[w]

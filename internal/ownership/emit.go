@@ -106,6 +106,9 @@ func (n *Node) send() {
 		Pools: make([]PoolBeat, len(n.cfg.Pools)), Echo: make([]Echo, 0, len(n.peers)),
 		Address: n.cfg.Address,
 	}
+	if n.viewSeq == 0 {
+		n.viewSeq = n.seq
+	}
 	weights := n.ownWeights()
 	for i, pool := range n.cfg.Pools {
 		b.Pools[i] = PoolBeat{

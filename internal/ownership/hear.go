@@ -19,6 +19,7 @@ type peer struct {
 	// age of that is the freshness of the peer: a delayed, replayed or queued
 	// beat echoes something old.
 	echo, echoAwake Time
+	echoSeq         uint64
 	echoed          bool
 
 	// promise is the newest own send stamp under which the peer promised not to
@@ -34,6 +35,7 @@ type peer struct {
 	mutual      bool
 	mutualSince Time // awake
 	silent      bool // for L_take
+	heardSince  Time // awake, since when it has not been silent
 	left        bool
 	unlike      bool // its pools differ
 
@@ -67,7 +69,7 @@ func (n *Node) hear(b *Beat) {
 	p.beat, p.heard, p.heardAwake = b, n.now, n.awake
 	n.highest = max(n.highest, b.View.ID.Number)
 	if p.silent {
-		p.silent = false
+		p.silent, p.heardSince = false, n.awake
 		n.changed = true
 		n.note(NotePeerHeard, p.ref.Name, "is heard")
 	}
@@ -96,7 +98,7 @@ func (n *Node) restarted(p *peer, b *Beat) {
 	if n.view.has(p.ref) && !p.left {
 		flaps = min(flaps+1, maxFlaps)
 	}
-	*p = peer{ref: b.From, host: b.Host, fence: fence, flaps: flaps, flapAwake: n.awake, beat: nil}
+	*p = peer{ref: b.From, host: b.Host, fence: fence, flaps: flaps, flapAwake: n.awake, heardSince: n.awake}
 	n.changed = true
 }
 
@@ -199,7 +201,7 @@ func (n *Node) takeEcho(p *peer) {
 		}
 		s := n.stamps[e.Seq%stampRing]
 		if s.seq == e.Seq && e.Seq != 0 && (!p.echoed || s.at > p.echo) {
-			p.echo, p.echoAwake, p.echoed = s.at, s.awake, true
+			p.echo, p.echoAwake, p.echoSeq, p.echoed = s.at, s.awake, e.Seq, true
 		}
 		return
 	}
@@ -274,7 +276,7 @@ func (n *Node) judgeDeaf() {
 		n.yield(barDeaf)
 	case !deaf && n.bar == barDeaf:
 		n.note(NoteDeaf, "", "the interface receives again")
-		n.bar, n.changed = barFenced, true
+		n.bar, n.changed, n.thawed = barFenced, true, n.awake
 		for _, p := range n.peers {
 			p.heardAwake, p.silent = n.awake, false // the silence was this node's own
 		}

@@ -22,6 +22,7 @@ type Node struct {
 	peers []*peer // sorted by name
 
 	view       View
+	viewSeq    uint64    // this node's first beat that announces it; 0: not sent yet
 	viewAwake  Time      // when it was adopted
 	stage      Stage     // in view
 	table      [][]int16 // per pool: bucket → index into view.Members
@@ -152,6 +153,7 @@ func (n *Node) Step(now Time, ev Event) []Effect {
 	n.follow()
 	n.renew()
 	n.yieldToBetter()
+	n.settleConflicts()
 	n.propose()
 	n.advance()
 	n.emit()
@@ -164,7 +166,7 @@ func (n *Node) tick(now Time) {
 	d := max(now-n.now, 0)
 	n.awake += min(d, n.cfg.Interval*3/2)
 	if d > n.quiet() {
-		n.thawed = n.awake
+		n.thawed = max(n.awake, 1)
 	}
 	n.now = max(now, n.now)
 }
@@ -199,6 +201,10 @@ func (n *Node) yield(why bar) {
 
 // owns tells whether the datapath accepts any bucket, lease apart.
 func (n *Node) owns() bool { return anySet(n.owned) }
+
+// dazed: this node has just come back from a freeze or from deafness. It
+// proposes and activates nothing before it has listened for U.
+func (n *Node) dazed() bool { return n.thawed != 0 && n.awake-n.thawed < n.quiet() }
 
 // serving tells whether this node has ownership to protect.
 func (n *Node) serving() bool {

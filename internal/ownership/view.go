@@ -74,7 +74,7 @@ func (n *Node) fits(v *View) bool {
 // more to those outside.
 func (n *Node) join(v View) {
 	n.note(NoteViewJoined, "", "view %d by %s: %s", v.ID.Number, v.ID.Proposer.Name, n.changeTo(&v))
-	n.view, n.viewAwake, n.stage = v, n.awake, StageJoined
+	n.view, n.viewAwake, n.viewSeq, n.stage = v, n.awake, 0, StageJoined
 	if n.bar != barDeaf {
 		n.bar = barNone
 	}
@@ -110,7 +110,7 @@ func tableOf(v *View, pool int, cfg PoolConfig) []int16 {
 // propose makes a new view when this node is the one to do it and the view in
 // force is not what the nodes at hand make possible.
 func (n *Node) propose() {
-	if n.seq == 0 || n.muted || n.bar == barDeaf || n.bar == barStandby || n.awake-n.thawed < 2*n.cfg.Interval {
+	if n.seq == 0 || n.muted || n.bar == barDeaf || n.bar == barStandby || n.dazed() {
 		return
 	}
 	var set []Member
@@ -123,7 +123,7 @@ func (n *Node) propose() {
 		return
 	}
 	v := View{Members: set, Pins: n.view.Pins}
-	if n.view.sameContent(&v) && !n.someoneBarred() && !n.refused {
+	if n.view.sameContent(&v) && (!n.someoneBarred() && !n.refused || n.awake-n.viewAwake < n.cfg.Interval) {
 		return
 	}
 	v.ID = ViewID{Number: n.highest + 1, Proposer: n.cfg.Self}
@@ -138,7 +138,7 @@ func (n *Node) someoneBarred() bool {
 		return true
 	}
 	for _, m := range n.view.Members {
-		if p := n.memberPeer(m.Ref); p != nil && p.beat.Flags&(FlagFenced|FlagStandby) != 0 && p.beat.View.ID == n.view.ID {
+		if p := n.memberPeer(m.Ref); p != nil && p.beat.Flags&FlagFenced != 0 && p.beat.View.ID == n.view.ID {
 			return true
 		}
 	}
@@ -364,7 +364,7 @@ func (n *Node) allowed(set []Member) bool {
 		return false
 	}
 	for _, p := range n.peers {
-		if n.rival(p, &v) && outranks(p.standing(n.cfg.Self), standing{size: len(set), lowest: set[0].Name, heard: true}) {
+		if n.rival(p, &v) && outranks(n.standingOf(p), standing{size: len(set), lowest: set[0].Name, heard: true}) {
 			return false
 		}
 	}
