@@ -147,3 +147,11 @@ func mapNotNil[V any](m *map[string]V) {
 		*m = map[string]V{}
 	}
 }
+
+// Codes of warnings that say in words what the numbers tell already.
+const (
+	WarnNotServing       = "not-serving"       // why State is not Serving
+	WarnPeerSilent       = "peer-silent"       // a node's State is Silent
+	WarnPeerIncompatible = "peer-incompatible" // a node's State is Incompatible, and its Health says why
+	WarnOneWay           = "one-way"           // in a node's Health too
+)

@@ -102,8 +102,8 @@ order it about.`,
 	root.SetHelpCommand(help(root))
 	root.PersistentFlags().StringVar(&p.socket, "socket", config.DefaultSocket, "`PATH` of the socket")
 	root.AddCommand(
-		p.status(), p.explain(), p.drain(), p.resume(), p.weight(),
-		p.configuration(), p.key(), p.version(),
+		p.run(), p.status(), p.explain(), p.drain(), p.resume(), p.weight(),
+		p.configuration(), p.key(), p.lab(), p.version(),
 	)
 	return root
 }

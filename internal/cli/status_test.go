@@ -65,7 +65,7 @@ POOL web: 192.0.2.10 2001:db8::10
 			p := &st.Pools[0]
 			p.Owners = map[string]int{"node-a": 2048, "node-b": 2048}
 			p.Lingering, p.Contested = "0-12,17", "100-299"
-			st.Warnings = []api.Warning{{Code: "state-dir", Text: "/var/lib/rota cannot be written: runs without memory, and a line that is long is broken before it leaves the screen"}}
+			st.Warnings = []api.Warning{{Code: api.WarnPeerSilent, Text: "not told twice"}, {Code: "state-dir", Text: "/var/lib/rota cannot be written: runs without memory, and a line that is long is broken before it leaves the screen"}}
 		}, `
 node-a of cluster web: serving since 10:45:00 (1 h 15 min) - degraded
 view 18 of 2 nodes, agreed; lease good for 287 ms
@@ -94,15 +94,16 @@ POOL web: 192.0.2.10 2001:db8::10
 			st.View = api.View{}
 			st.Nodes = st.Nodes[:1]
 			st.Nodes[0].State = api.Fenced
+			st.Warnings = []api.Warning{{Code: api.WarnNotServing, Text: "hears 1 of 3 expected nodes: no majority"}}
 			p := &st.Pools[0]
 			p.Owners, p.Verdicts = nil, nil
 			p.Buckets = 4
 		}, `
 node-a of cluster web: fenced since 2026-02-28 10:00 (1 d 2 h)
 no view yet; lease over
-! this node is fenced: its lease ran out, so it owns nothing until the others
-  take it back
-! pool web: 4 buckets of 4 without an owner; their connections are not answered
+! this node is fenced: it may not own anything: hears 1 of 3 expected nodes: no
+  majority
+! pool web: 4 of 4 buckets have no owner that this node hears of
 
 NODE      STATE   WEIGHT  HEARD  ADDRESS
 node-a *  fenced     100      -  192.0.2.1

@@ -71,11 +71,11 @@ func troubles(st *api.Status) []trouble {
 		out = append(out, trouble{p, fmt.Sprintf(format, args...)})
 	}
 	if what, ok := stateMeaning[st.State]; ok {
-		say(statePaint(st.State), "%s", what)
+		say(statePaint(st.State), "%s%s", what, whyNot(st))
 	}
 	for _, p := range st.Pools {
-		if n := nobodys(p); n > 0 {
-			say(bad, "pool %s: %s of %d without an owner; their connections are not answered", p.Name, plural(n, "bucket"), p.Buckets)
+		if n := nobodys(p); n > 0 && st.State != api.Joining {
+			say(bad, "pool %s: %d of %s have no owner that this node hears of", p.Name, n, plural(int(p.Buckets), "bucket"))
 		}
 	}
 	for _, n := range st.Nodes {
@@ -102,7 +102,9 @@ func troubles(st *api.Status) []trouble {
 		say(warn, "the nodes have not agreed on view %d yet", st.View.Number)
 	}
 	for _, w := range st.Warnings {
-		say(warn, "%s", w.Text)
+		if !slices.Contains(toldAlready, w.Code) {
+			say(warn, "%s", w.Text)
+		}
 	}
 	slices.SortStableFunc(out, func(a, b trouble) int { return cmp.Compare(severity(a.paint), severity(b.paint)) })
 	return out
@@ -110,15 +112,28 @@ func troubles(st *api.Status) []trouble {
 
 func severity(p paint) int { return slices.Index([]paint{bad, warn, good, plain}, p) }
 
+// toldAlready are the warnings that say what the numbers tell.
+var toldAlready = []string{api.WarnNotServing, api.WarnPeerSilent, api.WarnPeerIncompatible, api.WarnOneWay}
+
+// whyNot is the daemon's reason for not serving.
+func whyNot(st *api.Status) string {
+	for _, w := range st.Warnings {
+		if w.Code == api.WarnNotServing {
+			return ": " + w.Text
+		}
+	}
+	return ""
+}
+
 // What a state means for the node that is asked, and for a peer.
 var (
 	stateMeaning = map[api.State]string{
-		api.Joining:      "this node joins: it hears the others first and owns nothing yet",
+		api.Joining:      "this node joins and owns nothing yet",
 		api.Draining:     "this node drains: it takes no new connections (rota resume ends it)",
-		api.Standby:      "this node stands by: it owns nothing, because a better view is near",
-		api.Fenced:       "this node is fenced: its lease ran out, so it owns nothing until the others take it back",
-		api.Deaf:         "this node is deaf: its interface receives nothing, so it owns nothing; see cable, switch port and the cluster's MAC",
-		api.Incompatible: "this node shares with nobody: its pools or its version differ",
+		api.Standby:      "this node stands by and owns nothing",
+		api.Fenced:       "this node is fenced: it may not own anything",
+		api.Deaf:         "this node is deaf and owns nothing",
+		api.Incompatible: "this node shares with nobody",
 	}
 	peerMeaning = map[api.State]string{
 		api.Fenced:       ": its lease ran out, it owns nothing",
