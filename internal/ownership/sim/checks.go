@@ -71,6 +71,9 @@ func newChecks(w *world) checks {
 // changed is called when a line of the story has been carried out.
 func (c *checks) changed(w *world) {
 	c.lastOp, c.agreed = w.now, never
+	for _, n := range w.nodes {
+		n.views = 0
+	}
 	c.learnPairs(w)
 	c.findParts(w)
 }
@@ -127,7 +130,7 @@ func (c *checks) closed(w *world, n *node, b int, g *gap) {
 	}
 	length := w.now - g.since
 	g.total += length
-	judged := w.s.Healthy != 0 || c.stable(w)
+	judged := c.healthyServe(w) || c.stable(w)
 	switch {
 	case !judged || length == 0:
 	case g.handed:
@@ -135,7 +138,7 @@ func (c *checks) closed(w *world, n *node, b int, g *gap) {
 	default:
 		w.stats.Takeover.add(w.s, length)
 	}
-	if int(g.lost) == n.id && w.s.Healthy&n.bit != 0 {
+	if int(g.lost) == n.id && w.s.Healthy&n.bit != 0 && c.healthyServe(w) {
 		if !g.handed {
 			w.fail(RuleLocality, fmt.Sprintf("%s is healthy and stopped accepting %s for %v, with nobody else to take it",
 				n.spec.Label, w.bucketName(b), length))
@@ -146,7 +149,7 @@ func (c *checks) closed(w *world, n *node, b int, g *gap) {
 
 // expired is called before a node whose lease is over accepts nothing.
 func (c *checks) expired(w *world, n *node) {
-	if c.formed && w.s.Healthy&n.bit != 0 && n.machine != nil && !n.stopping {
+	if c.formed && w.s.Healthy&n.bit != 0 && n.machine != nil && !n.stopping && c.healthyServe(w) {
 		w.fail(RuleLocality, fmt.Sprintf("%s is healthy and its lease ran out", n.spec.Label))
 	}
 }
@@ -155,11 +158,26 @@ func (c *checks) expired(w *world, n *node) {
 func (c *checks) beat(w *world, n *node, b *ownership.Beat) {
 	if n.last == nil || n.last.View.ID != b.View.ID {
 		w.stats.Views++
+		n.views++
+		if n.views > churnFree+churnLease*int((w.now-c.lastOp)/w.s.Lease) {
+			w.fail(RuleChurn, fmt.Sprintf("%s has adopted %d views in %v without any change", n.spec.Label, n.views, w.now-c.lastOp))
+		}
 	}
 	const out = ownership.FlagFenced | ownership.FlagStandby | ownership.FlagDeaf
-	if c.formed && w.s.Healthy&n.bit != 0 && b.Flags&out != 0 && n.last != nil && n.last.Flags&out == 0 {
+	if c.formed && w.s.Healthy&n.bit != 0 && b.Flags&out != 0 && n.last != nil && n.last.Flags&out == 0 && c.healthyServe(w) {
 		w.fail(RuleLocality, fmt.Sprintf("%s is healthy and stepped aside: %s", n.spec.Label, flagText(b.Flags)))
 	}
+}
+
+// healthyServe tells whether the healthy nodes can serve without the others.
+func (c *checks) healthyServe(w *world) bool {
+	running := 0
+	for _, n := range w.nodes {
+		if w.s.Healthy&n.bit != 0 && n.machine != nil {
+			running++
+		}
+	}
+	return running > 0 && (w.s.Quorum == ownership.QuorumNone || running > w.s.Expected/2)
 }
 
 // forgotten is a bucket that a daemon made foreign.
@@ -173,8 +191,8 @@ func (c *checks) forgotten(w *world, n *node, b int) {
 func (c *checks) checkReset(w *world, b int) {
 	for l := c.linger[b]; l != 0; l &= l - 1 {
 		old := w.nodes[bits.TrailingZeros32(l)]
-		if old.datapath.connected[b] <= w.now {
-			continue
+		if old.datapath.connected[b] <= w.now || old.machine == nil || old.frozen {
+			continue // nothing to save, or nobody who could: the lease ends it soon
 		}
 		for m := c.mine[b]; m != 0; m &= m - 1 {
 			owner := w.nodes[bits.TrailingZeros32(m)]
@@ -192,7 +210,7 @@ func (c *checks) stable(w *world) bool { return w.now-c.lastOp > c.bounds.cover 
 // audit looks at what happens by time passing alone.
 func (c *checks) audit(w *world) {
 	c.auditParts(w)
-	if w.failure == nil && w.s.Healthy != 0 && c.formed {
+	if w.failure == nil && c.formed && c.healthyServe(w) {
 		c.auditTakeover(w)
 	}
 	if w.failure == nil {

@@ -42,6 +42,7 @@ type node struct {
 	wakeGen     uint32
 	frames      bool // the interface has received something
 	last        *ownership.Beat
+	views       int // adopted since something last changed
 
 	// Its ailments.
 	deaf, mute        bool

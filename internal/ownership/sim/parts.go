@@ -258,10 +258,11 @@ func memberOf(v *ownership.View, n *node) bool {
 	return false
 }
 
+// known tells whether a running node among these is meant.
 func (w *world) known(ref *ownership.Ref, among uint32) bool {
 	for m := among; m != 0; m &= m - 1 {
 		n := w.nodes[bits.TrailingZeros32(m)]
-		if n.spec.Name == ref.Name && n.incarnation == ref.Incarnation {
+		if n.spec.Name == ref.Name && n.incarnation == ref.Incarnation && n.machine != nil && !n.frozen {
 			return true
 		}
 	}

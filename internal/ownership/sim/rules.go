@@ -26,13 +26,15 @@ const (
 	RuleBroken
 	// RuleMoves: only those buckets move that the table moves, and once.
 	RuleMoves
+	// RuleChurn: views come to rest.
+	RuleChurn
 	// RuleExpect: the story says otherwise.
 	RuleExpect
 	ruleCount
 )
 
 var ruleNames = [...]string{
-	"contract", "exclusion", "reset", "coverage", "agreement", "locality", "takeover", "broken", "moves", "expect",
+	"contract", "exclusion", "reset", "coverage", "agreement", "locality", "takeover", "broken", "moves", "churn", "expect",
 }
 
 func (r Rule) String() string { return ruleNames[r] }
@@ -61,6 +63,13 @@ type Bounds struct {
 	// Agree: from when nothing changes any more until all announce one view.
 	Agree Span
 }
+
+// A node may adopt so many views after a change, and so many more in each
+// lease, before it counts as churn.
+const (
+	churnFree  = 30
+	churnLease = 5
+)
 
 // DefaultBounds are what the state machine is held to.
 func DefaultBounds() Bounds {

@@ -47,7 +47,7 @@ func TestRunsRepeat(t *testing.T) {
 }
 
 // runSeeds runs seeds on all processors and returns the scenarios that failed.
-func runSeeds(f Factory, from uint64, count, most int) (Stats, []*Scenario) {
+func runSeeds(f Factory, opt Options, from uint64, count, most int) (Stats, []*Scenario) {
 	var (
 		mu     sync.Mutex
 		wg     sync.WaitGroup
@@ -69,7 +69,7 @@ func runSeeds(f Factory, from uint64, count, most int) (Stats, []*Scenario) {
 			var mine Stats
 			for seed, ok := take(); ok; seed, ok = take() {
 				s := Generate(seed)
-				r := Run(s, f, options())
+				r := Run(s, f, opt)
 				mine.Merge(&r.Stats)
 				if r.Violation != nil {
 					mu.Lock()

@@ -79,7 +79,11 @@ func (g *generator) fall(i int) {
 		g.on(Start, i)
 		return
 	}
-	switch g.below(14) {
+	ailments := 14
+	if g.s.Healthy != 0 && len(g.s.Nodes) == 2 {
+		ailments = 8 // of two nodes, nobody can tell which one a bad link makes sick, nor who is slow
+	}
+	switch g.below(ailments) {
 	case 0:
 		g.down |= bit
 		g.on(Crash, i)
