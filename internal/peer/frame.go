@@ -124,7 +124,13 @@ func pseudoSum(src, dst netip.Addr, udpLength int) uint64 {
 }
 
 // onesSum adds up 16-bit words; a last odd byte is the upper half of its word.
+// Longer words give the same once folded, because 2^16 is 1 modulo 2^16-1.
 func onesSum(b []byte) (sum uint64) {
+	for len(b) >= 8 {
+		w := binary.BigEndian.Uint64(b)
+		sum += w>>32 + w&0xffffffff
+		b = b[8:]
+	}
 	for len(b) >= 2 {
 		sum += uint64(b[0])<<8 | uint64(b[1])
 		b = b[2:]

@@ -188,14 +188,14 @@ func TestMaxPayload(t *testing.T) {
 	}
 }
 
-func TestSourcePorts(t *testing.T) {
-	for _, port := range []uint16{1, beatPort, 65535, 65500} {
+func TestSourcePortsOfFramesInARowDiffer(t *testing.T) {
+	for _, port := range []uint16{1, beatPort, 65472, 65473, 65535} {
 		seen := make(map[uint16]bool)
-		for i := range 64 {
-			seen[sourcePort(port, i)] = true
+		for i := range uint64(sourcePorts) {
+			seen[sourcePort(port, 1000+i)] = true
 		}
-		if sourcePort(port, 0) != port || len(seen) != 64 {
-			t.Errorf("port %d: first %d, %d different", port, sourcePort(port, 0), len(seen))
+		if len(seen) != sourcePorts || seen[0] {
+			t.Errorf("port %d: %d different: %v", port, len(seen), seen)
 		}
 	}
 }

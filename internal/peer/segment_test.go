@@ -24,7 +24,7 @@ type host struct {
 
 // newSegment makes hosts on a Linux bridge, which floods what it does not
 // know. They have no addresses.
-func newSegment(t *testing.T, hosts int) []host {
+func newSegment(t testing.TB, hosts int) []host {
 	t.Helper()
 	bridge := netnstest.New(t)
 	bridge.Do(func() error { return netlink.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br0"}}) })
@@ -60,7 +60,7 @@ func newSegment(t *testing.T, hosts int) []host {
 }
 
 // awaitUp waits until the link works: a bridge forwards to a port only then.
-func awaitUp(t *testing.T, s *netnstest.Space, name string) {
+func awaitUp(t testing.TB, s *netnstest.Space, name string) {
 	t.Helper()
 	netnstest.Until(t, name+" is up", func() bool {
 		var up bool
@@ -90,7 +90,7 @@ func options(change ...func(*Options)) Options {
 func overIPv6(o *Options) { o.Addresses, o.Source = []netip.Addr{shared6, shared4}, own6 }
 
 // open opens a Transport that is closed when the test ends.
-func (h host) open(t *testing.T, o Options) *Transport {
+func (h host) open(t testing.TB, o Options) *Transport {
 	t.Helper()
 	var tr *Transport
 	h.Do(func() (err error) {
@@ -110,11 +110,11 @@ type received struct {
 // inbox is a Transport that runs until the test ends.
 type inbox struct {
 	*Transport
-	t     *testing.T
+	t     testing.TB
 	queue *Queue[received]
 }
 
-func listen(t *testing.T, tr *Transport) *inbox {
+func listen(t testing.TB, tr *Transport) *inbox {
 	t.Helper()
 	in := &inbox{Transport: tr, t: t, queue: NewQueue[received](4096)}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -149,7 +149,7 @@ func (in *inbox) next() received {
 }
 
 // send sends texts, one payload each.
-func send(t *testing.T, tr *Transport, texts ...string) {
+func send(t testing.TB, tr *Transport, texts ...string) {
 	t.Helper()
 	payloads := make([][]byte, len(texts))
 	for i, s := range texts {
@@ -161,7 +161,7 @@ func send(t *testing.T, tr *Transport, texts ...string) {
 }
 
 // inject puts a frame of any bytes on the wire.
-func (h host) inject(t *testing.T, frame []byte) {
+func (h host) inject(t testing.TB, frame []byte) {
 	t.Helper()
 	h.Do(func() error {
 		l, err := net.InterfaceByName("eth0")
@@ -178,7 +178,7 @@ func (h host) inject(t *testing.T, frame []byte) {
 }
 
 // nft loads a rule set into the host's firewall.
-func (h host) nft(t *testing.T, rules string) {
+func (h host) nft(t testing.TB, rules string) {
 	t.Helper()
 	cmd := exec.Command("nft", "-f", "-")
 	cmd.Stdin = strings.NewReader(rules)

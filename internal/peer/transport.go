@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -49,19 +51,20 @@ type Payload struct {
 }
 
 // Transport sends payloads to all nodes of the segment and receives theirs.
-// Send, Counters and one Run may be called side by side.
+// Its methods may be called side by side; Run once.
 type Transport struct {
 	name     string
-	frame    Frame // of the next payload; the fields that stay are set
-	source   netip.Addr
-	socket   int
-	wakeup   int // an eventfd, which ends the wait of Run
+	receiver *os.File
 	counters counters
 
-	mu     sync.Mutex // of what follows, and of frame
+	mu     sync.Mutex // of what follows
 	closed bool
-	buf    []byte // scratch
+	sender int // a socket
 	to     unix.SockaddrLinklayer
+	source netip.Addr // Options.Source
+	frame  Frame      // the next one; what is the same in all is set
+	tried  uint64     // frames
+	buf    []byte     // scratch
 }
 
 // Open makes a Transport. The interface may be down; it counts once it is up.
@@ -95,17 +98,17 @@ func openTransport(o Options) (*Transport, error) {
 	if destination.Is4() {
 		t.to.Protocol = networkOrder(etherIPv4)
 	}
-	if t.socket, err = openSocket(link.Index, filter(o.Port, MAC(o.MAC), o.Addresses)); err != nil {
+	if t.sender, err = openSender(link.Index); err != nil {
 		return nil, err
 	}
-	if t.wakeup, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
-		_ = unix.Close(t.socket)
-		return nil, fmt.Errorf("make an eventfd: %w", err)
+	if t.receiver, err = openReceiver(link.Index, filter(o.Port, MAC(o.MAC), o.Addresses)); err != nil {
+		_ = unix.Close(t.sender)
+		return nil, err
 	}
 	return t, nil
 }
 
-// Close releases the socket. Run must have returned.
+// Close releases the sockets and ends Run with os.ErrClosed.
 func (t *Transport) Close() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -113,7 +116,13 @@ func (t *Transport) Close() error {
 		return nil
 	}
 	t.closed = true
-	return errors.Join(unix.Close(t.socket), unix.Close(t.wakeup))
+	return errors.Join(unix.Close(t.sender), t.receiver.Close())
+}
+
+func (t *Transport) isClosed() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.closed
 }
 
 // SetSource follows a change of the node's own address; see Options.Source.
@@ -130,12 +139,12 @@ func (t *Transport) Send(payloads [][]byte) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
-		return fmt.Errorf("send beat on %s: %w", t.name, net.ErrClosed)
+		return fmt.Errorf("send beat on %s: %w", t.name, os.ErrClosed)
 	}
 	t.addressFrame()
 	var first error
-	for i, payload := range payloads {
-		if err := t.sendOne(i, payload); err != nil {
+	for _, payload := range payloads {
+		if err := t.sendOne(payload); err != nil {
 			failure := classify(err)
 			t.counters.unsent[failure].Add(1)
 			if failure == SendGone {
@@ -151,35 +160,40 @@ func (t *Transport) Send(payloads [][]byte) error {
 	return first
 }
 
-func (t *Transport) sendOne(i int, payload []byte) error {
-	t.frame.SourcePort = sourcePort(t.frame.DestinationPort, i)
+func (t *Transport) sendOne(payload []byte) error {
+	t.tried++
+	t.frame.SourcePort = sourcePort(t.frame.DestinationPort, t.tried)
 	t.frame.Payload = payload
 	var err error
 	if t.buf, err = AppendFrame(t.buf[:0], &t.frame); err != nil {
 		return err
 	}
 	for {
-		err = unix.Sendto(t.socket, t.buf, unix.MSG_DONTWAIT, &t.to)
+		err = unix.Sendto(t.sender, t.buf, unix.MSG_DONTWAIT, &t.to)
 		if !errors.Is(err, unix.EINTR) {
 			return err
 		}
 	}
 }
 
-// sourcePort is the beat's port for a first payload and another one for each
-// that goes with it: a receiver that merges datagrams of one flow (UDP GRO
-// forwarding) would make one of them.
-func sourcePort(port uint16, i int) uint16 {
-	if int(port)+i > 0xffff {
-		return port - uint16(i)
+// sourcePorts is how many a sender uses, from the beat's own on (or down from
+// it, where there are not as many above).
+const sourcePorts = 64
+
+// sourcePort is another one for every frame: a receiver that merges datagrams
+// of one flow (UDP GRO forwarding) would make one of several parts.
+func sourcePort(port uint16, frame uint64) uint16 {
+	step := uint16(frame % sourcePorts)
+	if port > 0xffff-(sourcePorts-1) {
+		return port - step
 	}
-	return port + uint16(i)
+	return port + step
 }
 
 // addressFrame fills in the node's side. The interface's MAC may have changed
 // since the last frame, and no frame may carry another.
 func (t *Transport) addressFrame() {
-	if name, err := unix.Getsockname(t.socket); err == nil {
+	if name, err := unix.Getsockname(t.sender); err == nil {
 		if link, ok := name.(*unix.SockaddrLinklayer); ok && int(link.Halen) == len(MAC{}) {
 			t.frame.SourceMAC = MAC(link.Addr[:])
 		}
@@ -201,44 +215,40 @@ func stopgap(destination netip.Addr, mac MAC) netip.Addr {
 }
 
 // Run receives until ctx is done, which is no error, and calls handle for
-// every payload: in its own goroutine, so handle should be quick. It outlives
-// the interface going down and up. On a thread of its own
-// (runtime.LockOSThread) it waits in that thread.
+// every payload: in its own goroutine, so what handle takes long for waits in
+// the socket's buffer. It outlives the interface going down and up.
 func (t *Transport) Run(ctx context.Context, handle func(Payload)) error {
-	woken := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(woken)
-		_, _ = unix.Write(t.wakeup, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // an eventfd takes any 8 bytes that are not 0
-	})
-	defer func() {
-		if !stop() {
-			<-woken // or the write might meet another file at that number
-		}
-	}()
-	buf := make([]byte, 1<<16)
-	for ctx.Err() == nil {
-		n, err := unix.Read(t.socket, buf)
-		switch {
-		case err == nil:
-			t.receive(buf[:n], handle)
-		case errors.Is(err, unix.EAGAIN):
-			if err := t.wait(); err != nil {
-				return fmt.Errorf("wait for beats on %s: %w", t.name, err)
-			}
-		case errors.Is(err, unix.ENETDOWN): // told once; the kernel goes on when the interface is up
-			t.counters.downs.Add(1)
-		case !errors.Is(err, unix.EINTR):
-			return fmt.Errorf("receive beats on %s: %w", t.name, err)
-		}
+	raw, err := t.receiver.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("receive beats on %s: %w", t.name, err)
 	}
-	return nil
-}
-
-// wait returns when there is something to read, or Run is to end.
-func (t *Transport) wait() error {
-	fds := []unix.PollFd{{Fd: int32(t.socket), Events: unix.POLLIN}, {Fd: int32(t.wakeup), Events: unix.POLLIN}}
-	if _, err := unix.Poll(fds, -1); err != nil && !errors.Is(err, unix.EINTR) {
-		return err
+	stop := context.AfterFunc(ctx, func() { _ = t.receiver.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	buf := make([]byte, 1<<16)
+	var n int
+	var readErr error
+	read := func(fd uintptr) (done bool) {
+		n, readErr = unix.Read(int(fd), buf)
+		return !errors.Is(readErr, unix.EAGAIN)
+	}
+	for ctx.Err() == nil {
+		err := raw.Read(read)
+		switch {
+		case err != nil:
+			if ctx.Err() != nil {
+				return nil
+			}
+			if t.isClosed() { // which the runtime tells by an error of its own
+				err = os.ErrClosed
+			}
+			return fmt.Errorf("wait for beats on %s: %w", t.name, err)
+		case readErr == nil:
+			t.receive(buf[:n], handle)
+		case errors.Is(readErr, unix.ENETDOWN): // told once; the kernel goes on when the interface is up
+			t.counters.downs.Add(1)
+		case !errors.Is(readErr, unix.EINTR):
+			return fmt.Errorf("receive beats on %s: %w", t.name, readErr)
+		}
 	}
 	return nil
 }
@@ -257,13 +267,14 @@ func (t *Transport) receive(b []byte, handle func(Payload)) {
 
 // Counters tells what became of frames since Open.
 func (t *Transport) Counters() Counters {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !t.closed {
-		// Reading them sets the kernel's to 0 (packet(7)).
-		if stats, err := unix.GetsockoptTpacketStats(t.socket, unix.SOL_PACKET, unix.PACKET_STATISTICS); err == nil {
-			t.counters.overruns.Add(uint64(stats.Drops))
-		}
+	raw, err := t.receiver.SyscallConn()
+	if err == nil {
+		_ = raw.Control(func(fd uintptr) { // fails once closed: then the last numbers stay
+			// Reading the kernel's numbers sets them to 0 (packet(7)).
+			if stats, err := unix.GetsockoptTpacketStats(int(fd), unix.SOL_PACKET, unix.PACKET_STATISTICS); err == nil {
+				t.counters.overruns.Add(uint64(stats.Drops))
+			}
+		})
 	}
 	return t.counters.snapshot()
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -91,15 +92,30 @@ func TestKernelTakesTheFrames(t *testing.T) {
 		})
 		tr := a.open(t, o)
 		buf := make([]byte, 2048)
+		read := func(patience time.Duration) (string, netip.Addr, error) {
+			if err := udp.SetReadDeadline(time.Now().Add(patience)); err != nil {
+				return "", netip.Addr{}, err
+			}
+			n, from, err := udp.ReadFrom(buf)
+			if err != nil {
+				return "", netip.Addr{}, err
+			}
+			return string(buf[:n]), from.(*net.UDPAddr).AddrPort().Addr().Unmap(), nil
+		}
+		netnstest.Until(t, "the stack has its new route", func() bool { // IPv6 adds it a little later than the address
+			send(t, tr, "ready?")
+			_, _, err := read(10 * time.Millisecond)
+			return err == nil
+		})
 		for _, n := range []int{0, 1, 2, 3, 200, 1451, 1452} {
 			text := strings.Repeat("b", n)
 			send(t, tr, text)
-			if err := udp.SetReadDeadline(time.Now().Add(netnstest.Patience)); err != nil {
-				t.Fatal(err)
+			got, from, err := read(netnstest.Patience)
+			for got == "ready?" {
+				got, from, err = read(netnstest.Patience)
 			}
-			got, from, err := udp.ReadFrom(buf)
-			if err != nil || string(buf[:got]) != text || from.(*net.UDPAddr).AddrPort().Addr().Unmap() != o.Source {
-				t.Errorf("%s, %d bytes: got %d from %v, %v", family.network, n, got, from, err)
+			if err != nil || got != text || from != o.Source {
+				t.Errorf("%s, %d bytes: got %d from %v, %v", family.network, n, len(got), from, err)
 			}
 		}
 		_ = udp.Close()
@@ -151,6 +167,7 @@ func TestFramesThatAreNoBeatsAreNotHeard(t *testing.T) {
 	} {
 		a.inject(t, bad)
 	}
+	hosts[1].inject(t, mustAppend(t, frame4("sent by the host itself")))
 	a.inject(t, priority)
 	a.inject(t, frame(func(f *Frame) { f.Payload = []byte("beat") }))
 	for _, want := range []string{"with a mere priority", "beat"} {
@@ -320,7 +337,7 @@ func TestWhatTheKernelDropsIsCounted(t *testing.T) {
 	}
 }
 
-func TestRunEndsWithItsContext(t *testing.T) {
+func TestRunEnds(t *testing.T) {
 	h := newSegment(t, 1)[0]
 	tr := h.open(t, options())
 	for _, when := range []string{"while it waits", "before it begins"} {
@@ -340,10 +357,21 @@ func TestRunEndsWithItsContext(t *testing.T) {
 			t.Fatalf("%s: Run goes on", when)
 		}
 	}
+	tr = h.open(t, options())
+	ended := make(chan error, 1)
+	go func() { ended <- tr.Run(context.Background(), func(Payload) {}) }()
 	if err := errors.Join(tr.Close(), tr.Close()); err != nil {
 		t.Error(err)
 	}
-	if err := tr.Send([][]byte{nil}); !errors.Is(err, net.ErrClosed) {
+	select {
+	case err := <-ended:
+		if !errors.Is(err, os.ErrClosed) {
+			t.Errorf("Run of a closed one: %v", err)
+		}
+	case <-time.After(netnstest.Patience):
+		t.Fatal("Run of a closed one goes on")
+	}
+	if err := tr.Send([][]byte{nil}); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("send after close: %v", err)
 	}
 	tr.Counters() // of a closed one: the last
