@@ -28,7 +28,7 @@ func healthy() *api.Status {
 			Buckets: 4096, Owners: map[string]int{"node-a": 1639, "node-b": 1638, "node-c": 819},
 			Weights:  map[string]int{"node-a": 100, "node-b": 100, "node-c": 50},
 			Datapath: "tc", Reason: "veth loses its receive offloads under native XDP",
-			Verdicts: map[string]uint64{"pass": 1200345, "drop-foreign": 812, "drop-lease": 0},
+			Verdicts: map[string]uint64{"pass": 1200345, "drop-foreign": 812, "drop-lease": 0, "drop-beat": 99, "pass-beat": 99},
 		}},
 	}
 }
@@ -62,6 +62,7 @@ POOL web: 192.0.2.10 2001:db8::10
 			st.Nodes[2].State, st.Nodes[2].HeardMS = api.Silent, 12345
 			st.Nodes[1].Health = []string{"memory pressure 34 % (warns from 10 %)"}
 			st.Degraded = true
+			st.Heartbeat.Dropped = map[string]uint64{"replayed": 2, "forged": 7}
 			p := &st.Pools[0]
 			p.Owners = map[string]int{"node-a": 2048, "node-b": 2048}
 			p.Lingering, p.Contested = "0-12,17", "100-299"
@@ -69,6 +70,7 @@ POOL web: 192.0.2.10 2001:db8::10
 		}, `
 node-a of cluster web: serving since 10:45:00 (1 h 15 min) - degraded
 view 18 of 2 nodes, agreed; lease good for 287 ms
+beats dropped: forged 7, replayed 2
 ! node-c is silent since 11:59:47 (12 s)
 ! node-b: memory pressure 34 % (warns from 10 %)
 ! /var/lib/rota cannot be written: runs without memory, and a line that is long

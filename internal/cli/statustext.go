@@ -46,7 +46,7 @@ func headText(st *api.Status, s style) string {
 	if st.LeaseMS > 0 {
 		lease = "lease good for " + millis(st.LeaseMS)
 	}
-	return wrap("", "  ", words) + view + "; " + lease + "\n"
+	return wrap("", "  ", words) + view + "; " + lease + "\n" + tally("beats dropped: ", "  ", st.Heartbeat.Dropped)
 }
 
 // clock is the time of day, with the date if that was not today.
@@ -270,14 +270,22 @@ func ranges(what, list string) string {
 	return fmt.Sprintf("%s %s: %s", what, plural(n, "bucket"), list)
 }
 
-// packetsText is what became of the packets, the most frequent first.
+// packetsText is what became of the service's packets. Beats pass the same
+// programs, and a beat that the daemon has got is dropped: of no interest here.
 func packetsText(p *api.Pool) string {
-	names := slices.SortedFunc(maps.Keys(p.Verdicts), func(a, b string) int {
-		return cmp.Or(cmp.Compare(p.Verdicts[b], p.Verdicts[a]), cmp.Compare(a, b))
+	packets := maps.Clone(p.Verdicts)
+	maps.DeleteFunc(packets, func(name string, _ uint64) bool { return strings.HasSuffix(name, "-beat") })
+	return tally("  packets: ", "    ", packets)
+}
+
+// tally lists counters, the largest first, and is silent when all are 0.
+func tally(first, rest string, counters map[string]uint64) string {
+	names := slices.SortedFunc(maps.Keys(counters), func(a, b string) int {
+		return cmp.Or(cmp.Compare(counters[b], counters[a]), cmp.Compare(a, b))
 	})
 	var words []string
 	for _, name := range names {
-		if n := p.Verdicts[name]; n > 0 {
+		if n := counters[name]; n > 0 {
 			words = append(words, name+" "+count(n)+",")
 		}
 	}
@@ -286,5 +294,5 @@ func packetsText(p *api.Pool) string {
 	}
 	last := len(words) - 1
 	words[last] = strings.TrimSuffix(words[last], ",")
-	return wrap("  packets: ", "    ", words)
+	return wrap(first, rest, words)
 }
