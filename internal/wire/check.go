@@ -14,8 +14,8 @@ import (
 const (
 	maxWeight = 1000
 	maxPins   = 65536 // all buckets of the largest pool
-	maxHealth = 64    // lines; more are left out
-	maxText   = 256   // bytes of a line for people; longer ones are cut
+	maxHealth = 32    // lines; more are left out
+	maxText   = 128   // bytes of a line for people; longer ones are cut
 )
 
 var errPins = fmt.Errorf("pins: at most %d", maxPins)

@@ -98,6 +98,11 @@ func (s *Sealer) Seal(beat *ownership.Beat) ([][]byte, error) {
 	}
 	s.body = appendBeat(s.body[:0], beat)
 	room := s.partSize - s.header.size() - tagBytes
+	if len(s.body) > room*MaxParts && len(beat.Health) > 0 { // text for people must not stop the beat
+		mute := *beat
+		mute.Health = nil
+		s.body = appendBeat(s.body[:0], &mute)
+	}
 	parts := max(1, (len(s.body)+room-1)/room)
 	if parts > MaxParts {
 		return nil, fmt.Errorf("seal: %d bytes in %d parts: %w", len(s.body), parts, ErrTooLarge)

@@ -1,0 +1,142 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"testing"
+
+	"github.com/rota-cluster/rota/internal/ownership"
+)
+
+func TestSealRefusesWhatOpenWouldRefuse(t *testing.T) {
+	many := func(n int) []ownership.PoolBeat {
+		pools := make([]ownership.PoolBeat, n)
+		for i := range pools {
+			pools[i].Name = fmt.Sprintf("pool-%02d", i)
+		}
+		return pools
+	}
+	rows := []struct {
+		name   string
+		change func(*ownership.Beat)
+		is     error
+	}{
+		{"another sender", func(b *ownership.Beat) { b.From = peerRef }, nil},
+		{"sequence number 0", func(b *ownership.Beat) { b.Seq = 0 }, ErrSequence},
+		{"a negative lease", func(b *ownership.Beat) { b.Lease = -1 }, nil},
+		{"an unknown stage", func(b *ownership.Beat) { b.Stage = ownership.StageActive + 1 }, nil},
+		{"a view without a number", func(b *ownership.Beat) { b.View.ID.Number = 0 }, nil},
+		{"a view without members", func(b *ownership.Beat) { b.View.Members = nil }, nil},
+		{"a view without a proposer", func(b *ownership.Beat) { b.View.ID.Proposer.Name = "" }, nil},
+		{"a member without a name", func(b *ownership.Beat) { b.View.Members[0].Name = "" }, nil},
+		{"members out of order", func(b *ownership.Beat) { slices.Reverse(b.View.Members) }, nil},
+		{"one member twice", func(b *ownership.Beat) { b.View.Members[1] = b.View.Members[0] }, nil},
+		{"a member's weight", func(b *ownership.Beat) { b.View.Members[0].Weights[0] = 1001 }, nil},
+		{"too many weights", func(b *ownership.Beat) { b.View.Members[0].Weights = make([]uint16, ownership.MaxPools+1) }, nil},
+		{"too many members", func(b *ownership.Beat) { b.View.Members = plainBeat(65).View.Members }, nil},
+		{"pins out of order", func(b *ownership.Beat) { slices.Reverse(b.View.Pins) }, nil},
+		{"two pins on one bucket", func(b *ownership.Beat) { b.View.Pins[1] = b.View.Pins[0] }, nil},
+		{"a pin beyond the buckets", func(b *ownership.Beat) { b.View.Pins[3].Bucket = maxBuckets }, nil},
+		{"a pin beyond the pools", func(b *ownership.Beat) { b.View.Pins[3].Pool = ownership.MaxPools }, nil},
+		{"a pin to nobody", func(b *ownership.Beat) { b.View.Pins[0].Node = "" }, nil},
+		{"too many pools", func(b *ownership.Beat) { b.Pools = many(ownership.MaxPools + 1) }, nil},
+		{"pools out of order", func(b *ownership.Beat) { slices.Reverse(b.Pools) }, nil},
+		{"a pool without a name", func(b *ownership.Beat) { b.Pools[0].Name = "" }, nil},
+		{"a pool whose name has a space", func(b *ownership.Beat) { b.Pools[0].Name = "a b" }, nil},
+		{"a pool whose name is not UTF-8", func(b *ownership.Beat) { b.Pools[0].Name = "a\xff" }, nil},
+		{"a pool's weight", func(b *ownership.Beat) { b.Pools[0].Weight = 1001 }, nil},
+		{"a claim beyond the buckets", func(b *ownership.Beat) {
+			b.Pools[0].Claims = ownership.NewBitmap(maxBuckets + 64)
+			b.Pools[0].Claims.Set(maxBuckets)
+		}, nil},
+		{"echoes out of order", func(b *ownership.Beat) { slices.Reverse(b.Echo) }, nil},
+		{"an echo of nobody", func(b *ownership.Beat) { b.Echo[0].Name = "" }, nil},
+		{"too many echoes", func(b *ownership.Beat) { b.Echo = plainBeat(66).Echo }, nil},
+		{"more than fits", func(b *ownership.Beat) {
+			b.Pools = many(ownership.MaxPools)
+			for i := range b.Pools {
+				b.Pools[i].Claims = ownership.NewBitmap(maxBuckets)
+				for bucket := uint32(0); bucket < maxBuckets; bucket += 2 {
+					b.Pools[i].Claims.Set(bucket)
+				}
+			}
+		}, ErrTooLarge},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			b := fullBeat()
+			row.change(b)
+			parts, err := mustSealer(t, selfRef).Seal(b)
+			if err == nil {
+				t.Fatalf("sealed in %d parts", len(parts))
+			}
+			if row.is != nil && !errors.Is(err, row.is) {
+				t.Errorf("got %v, want %v", err, row.is)
+			}
+		})
+	}
+}
+
+func TestTextForPeopleNeverStopsABeat(t *testing.T) {
+	s, o := mustSealer(t, peerRef), mustOpener(t)
+	b := plainBeat(1)
+	b.Address = "192.0.2.1\n"
+	long := make([]byte, 2*maxText)
+	for i := range long {
+		long[i] = "é"[i%2]
+	}
+	b.Health = append([]string{"tab\tand \xff byte", string(long)}, make([]string, 2*maxHealth)...)
+	got, reason := o.Open(mustSeal(t, s, b, 1)[0])
+	if reason != ReasonAccepted {
+		t.Fatal(reason)
+	}
+	want := []string{"tab and \ufffd byte", string(long[:maxText])}
+	if got.Address != "192.0.2.1 " || !reflect.DeepEqual(got.Health, want) {
+		t.Errorf("got %q, %q", got.Address, got.Health)
+	}
+}
+
+// The largest cluster there may be, with pools of the default size and
+// everything in a form that cannot be shortened.
+func TestTheLargestClusterFits(t *testing.T) {
+	b := plainBeat(ownership.MaxNodes)
+	for i := range b.View.Members {
+		b.View.Members[i].Weights = slices.Repeat([]uint16{1000}, ownership.MaxPools)
+	}
+	half := ownership.NewBitmap(4096)
+	for i := range half {
+		half[i] = 0x5555555555555555
+	}
+	pool := b.Pools[0]
+	pool.Claims, pool.Lingers = half, half
+	b.Pools = nil
+	for i := range ownership.MaxPools {
+		pool.Name = fmt.Sprintf("pool-%02d", i)
+		b.Pools = append(b.Pools, pool)
+	}
+	s, o := mustSealer(t, peerRef), mustOpener(t)
+	for range 10 * maxHealth {
+		b.Health = append(b.Health, string(make([]byte, maxText)))
+	}
+	var got *ownership.Beat
+	for _, p := range mustSeal(t, s, b, 1) {
+		got, _ = o.Open(p)
+	}
+	if got == nil || len(got.Pools) != ownership.MaxPools || !got.Pools[63].Lingers.Equal(half) {
+		t.Fatalf("got %v", got)
+	}
+
+	// Text for people is left out where it would not fit.
+	b.Pools[0].Claims = ownership.NewBitmap(maxBuckets)
+	for i := range b.Pools[0].Claims {
+		b.Pools[0].Claims[i] = 0x5555555555555555
+	}
+	for _, p := range mustSeal(t, s, b, 2) {
+		got, _ = o.Open(p)
+	}
+	if got == nil || got.Seq != 2 || got.Health != nil {
+		t.Fatalf("got %v", got)
+	}
+}
