@@ -36,18 +36,41 @@ func setUp(cfg *config.Config, key []byte, link netcfg.Link, log *slog.Logger) (
 			Name: p.Name, Addresses: p.Addresses, Hasher: p.Hasher(seed), MAC: p.ClusterMAC(cfg.Cluster),
 		})
 	}
+	if err := cleanAbandoned(link, log); err != nil {
+		return nil, err
+	}
 	data, found, err := datapath.Adopt(options, link)
 	if err != nil {
 		return nil, err
 	}
 	h.data = data
-	if found.Programs > 0 {
-		log.Info("found what an earlier start left", "programs", found.Programs, "reused", found.Reused)
+	if found.Filters > 0 {
+		log.Info("found what an earlier start left", "filters", found.Filters, "reused", found.Reused)
 	}
 	if err := h.install(found); err != nil {
 		return nil, errors.Join(err, h.tearDown())
 	}
 	return h, nil
+}
+
+// cleanAbandoned takes away what a daemon left on other interfaces when it
+// crashed, before its configuration named this one.
+func cleanAbandoned(link netcfg.Link, log *slog.Logger) error {
+	links, err := datapath.Abandoned(link)
+	if err != nil {
+		return fmt.Errorf("look for what an earlier start left on other interfaces: %w", err)
+	}
+	for _, l := range links {
+		log.Info("takes away what an earlier start left on another interface", "interface", l.Name)
+		var errs []error
+		for _, a := range l.Shared {
+			errs = append(errs, netcfg.RemoveAddress(l, a))
+		}
+		if err := errors.Join(append(errs, datapath.Remove(l))...); err != nil {
+			return fmt.Errorf("interface %s: %w", l.Name, err)
+		}
+	}
+	return nil
 }
 
 func (h *host) install(found datapath.Found) error {

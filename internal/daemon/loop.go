@@ -45,9 +45,10 @@ type loop struct {
 	orders chan func() error
 	wakeAt ownership.Time
 
-	frames     uint64 // the interface's count of received frames, at the last look
-	framesAt   ownership.Time
-	beatsSince bool // a peer's beat has been received since that look
+	framesAt    ownership.Time // the last look at the interface
+	frames      uint64         // its count of received frames then, if framesKnown
+	framesKnown bool
+	beatsSince  bool // a peer's beat has been received since
 
 	sendFailing bool
 }
@@ -125,15 +126,21 @@ func (l *loop) wake() error {
 	return l.step(ownership.Wake{})
 }
 
-// lookAtFrames tells the state machine when the interface has received frames
-// that are not explained by the beats of peers: then it is not deaf.
+// lookAtFrames tells the state machine when the interface receives frames
+// although no peer is heard: then it is not deaf. While beats come in nothing is
+// asked; the first look after the last beat only notes the count.
 func (l *loop) lookAtFrames(now ownership.Time) error {
+	l.framesAt = now
+	if l.beatsSince {
+		l.beatsSince, l.framesKnown = false, false
+		return nil
+	}
 	frames, err := netcfg.RxFrames(l.ifindex)
 	if err != nil {
 		return nil // the interface is gone or changing; without frames it counts as deaf
 	}
-	seen := frames != l.frames && !l.beatsSince
-	l.frames, l.framesAt, l.beatsSince = frames, now, false
+	seen := l.framesKnown && frames != l.frames
+	l.frames, l.framesKnown = frames, true
 	if !seen {
 		return nil
 	}
