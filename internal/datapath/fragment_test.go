@@ -62,11 +62,17 @@ func TestAFirstFragmentIsForgottenNotTheNewest(t *testing.T) {
 	d := loadForTest(t, testOptions())
 	setAll(t, d, ownership.Mine)
 	first := frame(fragment4(1, 0, 48, ip4(client4, web4, udp(1, 53, 100))))
-	for id := range uint16(20000) { // more than the memory holds
-		if _, err := d.programs.RotaXdp.Run(&ebpf.RunOptions{Data: with(14+4, be16(id), first)}); err != nil {
+	// The newest id overwrites the source's last bytes too: ids alone are too few.
+	numbered := func(n uint32, f []byte) []byte {
+		return with(14+14, be16(uint16(n>>16)), with(14+4, be16(uint16(n)), f))
+	}
+	newest := 2 * d.maps.RotaFragments.MaxEntries()
+	for n := range newest + 1 {
+		if _, err := d.programs.RotaXdp.Run(&ebpf.RunOptions{Data: numbered(n, first)}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	expectVerdictAt(t, d, "xdp", frame(fragment4(19999, 48, 96, ip4(client4, web4, udp(1, 53, 100)))), PassMine)
-	expectVerdictAt(t, d, "xdp", frame(fragment4(0, 48, 96, ip4(client4, web4, udp(1, 53, 100)))), DropFragment)
+	later := frame(fragment4(1, 48, 96, ip4(client4, web4, udp(1, 53, 100))))
+	expectVerdictAt(t, d, "xdp", numbered(newest, later), PassMine)
+	expectVerdictAt(t, d, "xdp", numbered(0, later), DropFragment)
 }

@@ -27,8 +27,8 @@ const (
 // reading taken before the send that the lease counts from would be no safer, and
 // would miss ticks lost since. Ticks lost after it are what the margin is for.
 func (d *Datapath) SetLease(until time.Duration) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.leaseLock.Lock()
+	defer d.leaseLock.Unlock()
 	if d.control == nil {
 		return errClosed
 	}
@@ -43,8 +43,8 @@ func (d *Datapath) SetLease(until time.Duration) error {
 
 // Expire ends the lease at once.
 func (d *Datapath) Expire() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.leaseLock.Lock()
+	defer d.leaseLock.Unlock()
 	if d.control != nil {
 		d.control.lease.Store(0)
 	}

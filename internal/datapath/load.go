@@ -17,6 +17,9 @@ import (
 // a copy of each frame).
 const xdpHasFrags = 1 << 5
 
+// fragmentsPerCPU is the least room for datagrams whose fragments are remembered.
+const fragmentsPerCPU = 512
+
 // Datapath is a loaded set of programs and the memory that it shares with
 // them. Its methods may be called by several goroutines.
 type Datapath struct {
@@ -25,12 +28,15 @@ type Datapath struct {
 	maps     rotaMaps
 	layout   []tableLayout // by pool
 
-	mu         sync.Mutex    // guards all below
-	control    *control      // .data.control; nil once closed
-	tables     mapping       // rota_tables
+	// Two locks, so that no table that waits holds up the end of a lease. Both
+	// are held to change control, which is nil once closed, and memory.
+	tableLock  sync.Mutex
+	leaseLock  sync.Mutex
+	control    *control      // .data.control
 	memory     []mapping     // all to unmap
-	generation []generations // by pool
-	clock      clock
+	tables     mapping       // rota_tables; under tableLock
+	generation []generations // by pool; under tableLock
+	clock      clock         // under leaseLock
 }
 
 // Programs are the programs to attach. They belong to the Datapath: Close
@@ -108,6 +114,8 @@ func (d *Datapath) prepare(controlMap *ebpf.Map, fresh bool) error {
 	for i := range d.layout {
 		if fresh {
 			d.control.table[i].Store(d.layout[i].offset(0))
+		} else {
+			d.generation[i].retireAll(Now())
 		}
 	}
 	d.clock, err = newClock(d.programs.RotaClock)
@@ -139,6 +147,13 @@ func buildSpec(o Options, tableLines uint32) (*ebpf.CollectionSpec, error) {
 	}
 	spec.Maps[rotaMapRotaTables].MaxEntries = tableLines
 	spec.Maps[rotaMapRotaBuckets].MaxEntries = o.totalBuckets()
+	// Each CPU sets some aside (kernel/bpf/bpf_lru_list.c).
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		return nil, fmt.Errorf("count the CPUs: %w", err)
+	}
+	fragments := spec.Maps[rotaMapRotaFragments]
+	fragments.MaxEntries = max(fragments.MaxEntries, uint32(cpus)*fragmentsPerCPU)
 	return spec, nil
 }
 
@@ -176,8 +191,10 @@ func (d *Datapath) Programs() Programs {
 // Close lets go of programs and maps. What is attached stays attached and
 // keeps its maps; its lease runs out. The Datapath is of no use afterwards.
 func (d *Datapath) Close() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.tableLock.Lock()
+	defer d.tableLock.Unlock()
+	d.leaseLock.Lock()
+	defer d.leaseLock.Unlock()
 	var errs []error
 	for _, m := range d.memory {
 		errs = append(errs, m.unmap())

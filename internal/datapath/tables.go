@@ -50,6 +50,13 @@ func layoutTables(pools []Pool) (layout []tableLayout, lines uint32) {
 // generations says when each of a pool's tables was last in force (Now; 0 is never).
 type generations [tableGenerations]time.Duration
 
+// retireAll: any of them may have been in force until just now.
+func (g *generations) retireAll(now time.Duration) {
+	for i := range g {
+		g[i] = now
+	}
+}
+
 // SetTable switches a pool to a new table, one state per bucket. All buckets
 // change at once: no packet is judged by a mixture. When it returns, no packet
 // that arrives from then on is judged by the old table. It takes microseconds,
@@ -58,8 +65,8 @@ func (d *Datapath) SetTable(pool int, states []State) error {
 	if err := d.checkTable(pool, states); err != nil {
 		return err
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.tableLock.Lock()
+	defer d.tableLock.Unlock()
 	if d.control == nil {
 		return errClosed
 	}
@@ -84,8 +91,8 @@ func (d *Datapath) Table(pool int) ([]State, error) {
 	if pool < 0 || pool >= len(d.layout) {
 		return nil, fmt.Errorf("there is no pool %d", pool)
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.tableLock.Lock()
+	defer d.tableLock.Unlock()
 	if d.control == nil {
 		return nil, errClosed
 	}

@@ -21,13 +21,24 @@ static __always_inline void cluster_mac(__u32 pool, __u8 mac[ETH_ALEN])
 		mac[i] = config.pool[pool & (MAX_POOLS - 1)].mac[i];
 }
 
-static __always_inline enum verdict announce_arp(struct __sk_buff *skb, __u32 pool, __u32 at)
+static __always_inline bool store_mac(struct __sk_buff *skb, __u32 pool, __u32 at)
 {
 	__u8 mac[ETH_ALEN];
 
 	cluster_mac(pool, mac);
-	at += __builtin_offsetof(struct arphdr, sender_mac);
-	return bpf_skb_store_bytes(skb, at, mac, ETH_ALEN, 0) ? DROP_UNANNOUNCEABLE : PASS_ANNOUNCED;
+	return bpf_skb_store_bytes(skb, at, mac, ETH_ALEN, 0) == 0;
+}
+
+static __always_inline enum verdict announce_arp(struct __sk_buff *skb, const struct arp_claims *c)
+{
+	__u32 sender = c->at + __builtin_offsetof(struct arphdr, sender_mac);
+	__u32 target = c->at + __builtin_offsetof(struct arphdr, target_mac);
+
+	if (c->sender != NO_POOL && !store_mac(skb, c->sender, sender))
+		return DROP_UNANNOUNCEABLE;
+	if (c->target != NO_POOL && !store_mac(skb, c->target, target))
+		return DROP_UNANNOUNCEABLE;
+	return PASS_ANNOUNCED;
 }
 
 /* Puts the cluster's MAC into an option, and what that changes into the checksum. */
@@ -70,13 +81,13 @@ announce_nd(struct __sk_buff *skb, __u32 pool, const struct nd_message *m)
 static __always_inline enum verdict announce(struct __sk_buff *skb)
 {
 	struct frame f = tc_frame(skb);
+	struct arp_claims arp = arp_claims(&f);
+	int pool = arp.sender != NO_POOL ? arp.sender : arp.target;
 	struct nd_message message = {};
 	enum verdict verdict;
-	__u32 at = 0;
-	int pool = arp_sender_pool(&f, &at);
 
 	if (pool != NO_POOL) {
-		verdict = announce_arp(skb, pool, at);
+		verdict = announce_arp(skb, &arp);
 	} else {
 		pool = nd_bound_pool(&f, &message);
 		if (pool == NO_POOL)

@@ -18,7 +18,7 @@ struct datagram {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 8192);
+	__uint(max_entries, 8192); /* more with many CPUs */
 	__type(key, struct datagram);
 	__type(value, struct flow);
 } rota_fragments SEC(".maps");

@@ -13,9 +13,9 @@
 static __always_inline enum verdict guard(struct __sk_buff *skb)
 {
 	struct frame f = tc_frame(skb);
+	struct arp_claims arp = arp_claims(&f);
+	int pool = arp.sender != NO_POOL ? arp.sender : arp.target;
 	struct nd_message message;
-	__u32 at = 0;
-	int pool = arp_sender_pool(&f, &at);
 
 	if (pool == NO_POOL)
 		pool = nd_bound_pool(&f, &message);
