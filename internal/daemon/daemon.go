@@ -66,6 +66,7 @@ func Run(ctx context.Context, cfg *config.Config, version string, log *slog.Logg
 	if err != nil {
 		return err
 	}
+	hurry(log)
 	d := &daemon{cfg: cfg, log: log, started: time.Now(), version: version}
 	d.host, err = setUp(cfg, key, link, log)
 	if err != nil {

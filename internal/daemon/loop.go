@@ -117,11 +117,11 @@ func (l *loop) wake() error {
 	}
 	if l.lingering.any() && !l.looking && now >= l.nextLook {
 		l.looking, l.nextLook = true, now+lookEvery
-		go func() {
+		unhurried(func() {
 			began := datapath.Now()
 			live, err := l.data.LiveBuckets()
 			l.sockets <- socketLook{began, live, err}
-		}()
+		})
 	}
 	return l.step(ownership.Wake{})
 }
