@@ -24,7 +24,7 @@ func newLoop(cfg *config.Config, h *host, own ownership.Config, tx *peer.Transpo
 		log: log, data: h.data, tx: tx, sealer: sealer, opener: opener,
 		node: ownership.New(own, now()), incarnation: own.Self.Incarnation,
 		events: newJournal(), received: peer.NewQueue[[]byte](receiveQueue),
-		name: cfg.Node.Name, ifindex: h.link.Index, interval: cfg.Heartbeat.Interval,
+		name: cfg.Node.Name, ifindex: h.link.Index, interval: cfg.Heartbeat.Interval, lease: cfg.Heartbeat.Lease,
 		sockets: make(chan socketLook, 1), orders: make(chan func() error),
 	}
 	var timeouts []time.Duration

@@ -17,10 +17,10 @@ import (
 const incarnationFile = "incarnation"
 
 // nextIncarnation is higher than that of every earlier start of this node: the
-// wall clock in nanoseconds, or one more than the last if the clock went back.
+// wall clock in microseconds, or one more than the last if the clock went back.
 // Without a writable state directory only the clock is left, which is warned of.
 func nextIncarnation(stateDir string, now time.Time, log *slog.Logger) uint64 {
-	next := uint64(max(now.UnixNano(), 1))
+	next := uint64(max(now.UnixMicro(), 1))
 	path := filepath.Join(stateDir, incarnationFile)
 	last, err := readIncarnation(path)
 	if err != nil {

@@ -41,6 +41,12 @@ func (d *Datapath) SetLease(until time.Duration) error {
 	return nil
 }
 
+// Margin is how much earlier than the given time a lease of that length ends in
+// this kernel.
+func (d *Datapath) Margin(lease time.Duration) time.Duration {
+	return lease/marginShare + marginTicks*d.clock.tick
+}
+
 // Expire ends the lease at once.
 func (d *Datapath) Expire() {
 	d.leaseLock.Lock()
