@@ -104,7 +104,7 @@ func (d *daemon) kill() error {
 	return nil
 }
 
-const logTail = 2048 // bytes
+const logTail = 6 << 10 // bytes
 
 // lastLines of a log, to be told with an error.
 func lastLines(file string) string {

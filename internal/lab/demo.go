@@ -19,13 +19,15 @@ import (
 const (
 	demoConnections  = 10_000
 	demoConnections6 = 2_000
-	demoFlows        = 48
+	demoFlows        = 24
 	demoHeld         = 300
+	demoHeldEvery    = 50 * time.Millisecond
 	demoPatience     = 15 * time.Second // for any one thing to happen
 	idleWindow       = 3 * time.Second
 	holdOn           = time.Second            // under held connections, after the node is back
 	startLimit       = 5 * time.Second        // for nodes started together to agree
 	takeoverMargin   = 100 * time.Millisecond // beyond the lease, for a flow of a node cut off
+	returnLimit      = time.Second            // for any flow while a node comes back
 	gapTold          = 20 * time.Millisecond  // shorter waits are a client's everyday life
 	residentLimit    = 40 << 20
 	cpuLimit         = 0.015

@@ -98,11 +98,13 @@ func (f *Flows) WaitAnswered(ctx context.Context) error {
 
 func (f *Flows) loop(ctx context.Context, report *FlowReport) error {
 	// A finer tick than Every spreads the questions, as clients do.
-	p, err := newPoller(max(f.o.Every/8, time.Millisecond))
+	tick := max(f.o.Every/8, time.Millisecond)
+	p, err := newPoller(tick)
 	if err != nil {
 		return err
 	}
 	begin := time.Now()
+	looked := begin
 	for i := range f.flows {
 		f.flows[i].due = begin.Add(f.o.Every * time.Duration(i) / time.Duration(len(f.flows)))
 	}
@@ -121,6 +123,8 @@ func (f *Flows) loop(ctx context.Context, report *FlowReport) error {
 			continue
 		}
 		now := time.Now()
+		report.Stalled = max(report.Stalled, now.Sub(looked)-tick)
+		looked = now
 		for i := range f.flows {
 			if err := f.ask(p, &f.flows[i], now, report); err != nil {
 				return errors.Join(err, p.close())

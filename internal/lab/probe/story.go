@@ -94,7 +94,10 @@ type FlowReport struct {
 	Latency  Latency        // of answered questions, from their SYN
 	Longest  time.Duration  // over all flows
 	Open     int            // flows unanswered at the end
-	Took     time.Duration
+	// Stalled is the longest that the probe itself was kept from looking, on a
+	// busy machine: any time in here may be too long by as much.
+	Stalled time.Duration
+	Took    time.Duration
 }
 
 func (r *FlowReport) add(s FlowStory) {
@@ -109,12 +112,16 @@ func (r *FlowReport) add(s FlowStory) {
 	}
 }
 
-// Gaps of all flows that began after since, in the order of the flows.
+// End is when the answer came, or the run ended.
+func (g Gap) End() time.Time { return g.From.Add(g.Length) }
+
+// Gaps of all flows that ended after since, in the order of the flows. A
+// question that was under way at a fault was asked before it.
 func (r *FlowReport) Gaps(since time.Time) []Gap {
 	var gaps []Gap
 	for _, s := range r.Flows {
 		for _, g := range s.Gaps {
-			if g.From.After(since) {
+			if g.End().After(since) {
 				gaps = append(gaps, g)
 			}
 		}
@@ -138,6 +145,6 @@ func (r FlowReport) Check(limit time.Duration) error {
 }
 
 func (r FlowReport) String() string {
-	return fmt.Sprintf("%d flows asked %d times in %s: %s; by %s; longest unanswered %s; %s",
-		len(r.Flows), r.Asked, short(r.Took), tally(r.Outcomes), tally(r.ByNode), short(r.Longest), &r.Latency)
+	return fmt.Sprintf("%d flows asked %d times in %s: %s; by %s; longest unanswered %s; %s; the probe itself stalled for up to %s",
+		len(r.Flows), r.Asked, short(r.Took), tally(r.Outcomes), tally(r.ByNode), short(r.Longest), &r.Latency, short(r.Stalled))
 }

@@ -40,6 +40,7 @@ func (n Names) of(mac hardware) string {
 // Tap reads what arrives at a client and finds what sockets hide: a SYN that
 // two nodes answer, and a connection that another node than its own resets.
 type Tap struct {
+	client  *Client
 	shared  []netip.Addr
 	names   Names
 	capture *capture
@@ -76,7 +77,7 @@ type ResetBy struct{ Node, By string }
 // shared addresses counts.
 func (c *Client) OpenTap(shared []netip.Addr, names Names) (*Tap, error) {
 	t := &Tap{
-		shared: shared, names: names, seed: maphash.MakeSeed(),
+		client: c, shared: shared, names: names, seed: maphash.MakeSeed(),
 		bySYN: make(map[uint64]hardware), byFlow: make(map[uint64]hardware),
 		report: TapReport{Answers: make(map[string]int), Resets: make(map[ResetBy]int)},
 	}
@@ -96,6 +97,10 @@ func (c *Client) OpenTap(shared []netip.Addr, names Names) (*Tap, error) {
 
 // Run reads until ctx ends, then closes the tap. A Tap runs once.
 func (t *Tap) Run(ctx context.Context) (TapReport, error) {
+	return inHost(t.client, func() (TapReport, error) { return t.read(ctx) })
+}
+
+func (t *Tap) read(ctx context.Context) (TapReport, error) {
 	err := t.capture.each(ctx, func(frame []byte) {
 		if s, ok := parseTCP(frame); ok && slices.Contains(t.shared, s.from.Addr()) {
 			t.see(s)
