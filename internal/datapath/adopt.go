@@ -16,8 +16,8 @@ import (
 
 // Found is what an earlier daemon left on the service interface.
 type Found struct {
-	Programs int  // of rota's that stand there, the guards on other interfaces not counted
-	Reused   bool // made for the same options by the same ABI: its counters go on
+	Filters int  // how many of rota's stand at XDP and tc ingress
+	Reused  bool // made for the same options by the same ABI: its counters go on
 	// Addresses and MACs are those that the programs were loaded for, as far as
 	// their ABI is ours. Those that are no longer wanted are to be removed
 	// (package netcfg) before Attach replaces the programs.
@@ -35,8 +35,9 @@ func Adopt(o Options, link netcfg.Link) (*Datapath, Found, error) {
 	if err != nil {
 		return nil, Found{}, fmt.Errorf("look for programs on %s: %w", link.Name, err)
 	}
-	present = slices.DeleteFunc(present, func(s standing) bool { return s.name == NameGuard })
-	found := Found{Programs: len(present)}
+	// Another interface's daemon may have its guard or announcer here: a set is ours by its filter.
+	present = slices.DeleteFunc(present, func(s standing) bool { return !s.filters() })
+	found := Found{Filters: len(present)}
 	for _, maps := range sets(present) {
 		if err := found.expire(maps); err != nil {
 			return nil, found, fmt.Errorf("end the lease of what stands on %s: %w", link.Name, err)
@@ -58,19 +59,6 @@ func Adopt(o Options, link netcfg.Link) (*Datapath, Found, error) {
 	}
 	d, err := Load(o)
 	return d, found, err
-}
-
-// sets gathers the maps of each set of programs.
-func sets(all []standing) map[ebpf.MapID][]ebpf.MapID {
-	gathered := make(map[ebpf.MapID][]ebpf.MapID)
-	for _, s := range all {
-		for _, m := range s.maps {
-			if !slices.Contains(gathered[s.set], m) {
-				gathered[s.set] = append(gathered[s.set], m)
-			}
-		}
-	}
-	return gathered
 }
 
 // disown makes every bucket foreign.
@@ -148,26 +136,22 @@ func (a kernelAddress) addr() netip.Addr {
 }
 
 // Abandoned lists the other interfaces of this network namespace on which
-// rota's programs stand though no daemon runs for them: one that crashed, and
-// whose configuration then named another interface. The caller cleans up.
+// rota's filter or a shared address stands though no daemon runs for them: one
+// crashed, and its configuration then named another interface. The caller
+// removes the addresses (package netcfg), then calls Remove.
 func Abandoned(except netcfg.Link) ([]netcfg.Link, error) {
 	links, err := netcfg.Links()
 	if err != nil {
 		return nil, err
 	}
+	all, err := surveyNamespace()
+	if err != nil {
+		return nil, err
+	}
 	var abandoned []netcfg.Link
 	for _, l := range links {
-		if l.Index == except.Index {
-			continue
-		}
-		present, _, err := survey(l.Index)
-		if gone(l.Index) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("look for programs on %s: %w", l.Name, err)
-		}
-		if !slices.ContainsFunc(present, func(s standing) bool { return s.name != NameGuard }) {
+		served := len(l.Shared) > 0 || slices.ContainsFunc(on(l.Index, all), standing.filters)
+		if l.Index == except.Index || !served {
 			continue
 		}
 		lock, err := netcfg.TakeLock(l)

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/cilium/ebpf"
-
 	"github.com/rota-cluster/rota/internal/config"
 	"github.com/rota-cluster/rota/internal/netcfg"
 )
@@ -38,10 +36,11 @@ func (d *Datapath) Attach(link netcfg.Link, wish config.Datapath) (*Attachment, 
 }
 
 func (d *Datapath) attach(link netcfg.Link, wish config.Datapath, by tc) (*Attachment, error) {
-	before, _, err := survey(link.Index)
+	all, err := surveyNamespace()
 	if err != nil {
 		return nil, fmt.Errorf("attach to %s: %w", link.Name, err)
 	}
+	before := ownedBy(link.Index, all)
 	a := &Attachment{service: link, datapath: d, programs: d.Programs(), tc: by}
 	if err := a.install(before, wish); err != nil {
 		err = errors.Join(fmt.Errorf("attach to %s: %w", link.Name, err), a.Close())
@@ -53,31 +52,35 @@ func (d *Datapath) attach(link netcfg.Link, wish config.Datapath, by tc) (*Attac
 	return a, nil
 }
 
-// install works from the outside in: silence first, then the filter.
+// install begins with the filter at tc, whatever the mode: by it the others are
+// known to belong here, and it stands there while XDP changes.
 func (a *Attachment) install(before []standing, wish config.Datapath) error {
 	index := a.service.Index
-	if err := a.tc.put(index, atEgress, a.programs.Announce, named(before, atEgress, NameAnnounce)); err != nil {
+	here := on(index, before)
+	if err := a.tc.put(index, atIngress, a.programs.TC, named(here, atIngress, NameTC, NameAdopt)); err != nil {
+		return err
+	}
+	if err := a.tc.put(index, atEgress, a.programs.Announce, named(here, atEgress, NameAnnounce)); err != nil {
 		return err
 	}
 	if err := a.startGuards(before); err != nil {
 		return err
 	}
-	// The filter at tc first, whatever the mode: it stands there while XDP changes.
-	if err := a.tc.put(index, atIngress, a.programs.TC, named(before, atIngress, NameTC, NameAdopt)); err != nil {
-		return err
-	}
-	at, foreign, err := surveyXDP(index)
+	_, foreign, err := surveyXDP(index)
 	if err != nil {
 		return err
 	}
-	return a.tryModes(choose(wish, a.service, foreign), at, foreign)
+	if err := a.tryModes(choose(wish, a.service, foreign)); err != nil {
+		return err
+	}
+	return sweep(index, a.guards.set)
 }
 
-// tryModes takes the first mode that works; at is rota's program at XDP, foreign somebody else's.
-func (a *Attachment) tryModes(choices []choice, at []standing, foreign string) error {
+// tryModes takes the first mode that works.
+func (a *Attachment) tryModes(choices []choice) error {
 	var failed error
 	for _, c := range choices {
-		err := a.enter(c.mode, at, foreign)
+		err := a.enter(c.mode)
 		if err == nil {
 			a.mode, a.reason = c.mode, c.reason
 			if failed != nil {
@@ -91,14 +94,13 @@ func (a *Attachment) tryModes(choices []choice, at []standing, foreign string) e
 }
 
 // enter changes to the mode; tc ingress has the filter.
-func (a *Attachment) enter(mode Mode, at []standing, foreign string) error {
+func (a *Attachment) enter(mode Mode) error {
+	at, foreign, err := surveyXDP(a.service.Index)
+	if err != nil {
+		return err
+	}
 	if mode == ModeTC {
-		for _, s := range at {
-			if err := detach(s); err != nil {
-				return err
-			}
-		}
-		return nil
+		return detachAll(at)
 	}
 	if foreign != "" {
 		return fmt.Errorf("%s XDP: %s stands at XDP; take it off or use datapath: tc", mode, foreign)
@@ -142,26 +144,3 @@ func (a *Attachment) Reason() string { return a.reason }
 // Close lets go of what the attachment holds in this process. What is attached
 // stays attached.
 func (a *Attachment) Close() error { return a.guards.close() }
-
-// named picks those at a place that have one of the names.
-func named(all []standing, at place, names ...string) []standing {
-	var picked []standing
-	for _, s := range all {
-		for _, n := range names {
-			if s.place == at && s.name == n {
-				picked = append(picked, s)
-			}
-		}
-	}
-	return picked
-}
-
-// setOf is the configuration that a program of this process shares with its set.
-func setOf(p *ebpf.Program) (ebpf.MapID, error) {
-	info, err := p.Info()
-	if err != nil {
-		return 0, err
-	}
-	ids, _ := info.MapIDs()
-	return configurationOf(ids)
-}

@@ -69,16 +69,26 @@ func (h *host) attach(wish config.Datapath, clsact bool) {
 	h.Do(func() error { return h.tryAttach(wish, clsact) })
 }
 
-func (h *host) tryAttach(wish config.Datapath, clsact bool) (err error) {
-	if h.datapath, h.found, err = Adopt(h.options(), h.link); err != nil {
+func (h *host) tryAttach(wish config.Datapath, clsact bool) error {
+	if err := h.adopt(); err != nil {
 		return err
 	}
-	h.t.Cleanup(func() { _ = h.datapath.Close() })
-	if h.attached, err = h.datapath.attach(h.link, wish, tc{clsact: clsact}); err != nil {
-		return err
+	return h.complete(wish, clsact)
+}
+
+// adopt is the first half of attach, complete the second.
+func (h *host) adopt() (err error) {
+	if h.datapath, h.found, err = Adopt(h.options(), h.link); err == nil {
+		h.t.Cleanup(func() { _ = h.datapath.Close() })
 	}
-	h.t.Cleanup(func() { _ = h.attached.Close() })
-	return nil
+	return err
+}
+
+func (h *host) complete(wish config.Datapath, clsact bool) (err error) {
+	if h.attached, err = h.datapath.attach(h.link, wish, tc{clsact: clsact}); err == nil {
+		h.t.Cleanup(func() { _ = h.attached.Close() })
+	}
+	return err
 }
 
 // share puts the addresses on the interface, as the daemon does after Attach.
@@ -146,31 +156,29 @@ func (h *host) standing() (all []string) {
 	return all
 }
 
-// echo answers on the shared addresses until the test ends.
+// echo answers on all addresses of the namespace until the test ends.
 func (h *host) echo() {
 	h.t.Helper()
-	for _, a := range []netip.Addr{shared4, shared6} {
-		h.Do(func() error {
-			l, err := net.Listen("tcp", net.JoinHostPort(a.String(), servicePort))
-			if err != nil {
-				return err
-			}
-			h.t.Cleanup(func() { _ = l.Close() })
-			go func() {
-				for {
-					conn, err := l.Accept()
-					if err != nil {
-						return
-					}
-					go func() {
-						defer conn.Close()
-						_, _ = io.Copy(conn, conn)
-					}()
+	h.Do(func() error {
+		l, err := net.Listen("tcp", ":"+servicePort)
+		if err != nil {
+			return err
+		}
+		h.t.Cleanup(func() { _ = l.Close() })
+		go func() {
+			for {
+				conn, err := l.Accept()
+				if err != nil {
+					return
 				}
-			}()
-			return nil
-		})
-	}
+				go func() {
+					defer conn.Close()
+					_, _ = io.Copy(conn, conn)
+				}()
+			}
+		}()
+		return nil
+	})
 }
 
 // connect opens a connection to a shared address from the client's namespace.

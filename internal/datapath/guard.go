@@ -2,21 +2,22 @@ package datapath
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cilium/ebpf"
 
 	"github.com/rota-cluster/rota/internal/netcfg"
 )
 
-// guards keeps the other interfaces of the namespace silent about the shared
-// addresses: Linux answers ARP for an address on every interface, not only on
-// the one that has it.
+// guards keeps the other interfaces of the namespace from binding a shared
+// address to their own MAC: Linux answers ARP for an address on every
+// interface, not only on the one that has it.
 type guards struct {
 	watcher *netcfg.Watcher
-	sets    map[ebpf.MapID]bool // guards of these are to be replaced
-	on      map[int]bool        // interfaces with our guard, by index
+	set     ebpf.MapID            // of the programs to attach
+	old     map[ebpf.MapID]bool   // programs of these sets are to be replaced, ours among them
+	on      map[int]*ebpf.Program // what stands on the other interfaces, by index
 }
 
 func (g *guards) close() error {
@@ -31,92 +32,94 @@ func (g *guards) close() error {
 // startGuards puts a guard on every other interface there is. It listens for
 // new ones before it looks, so that none falls in between; Run heeds them.
 func (a *Attachment) startGuards(before []standing) error {
-	a.guards = guards{sets: make(map[ebpf.MapID]bool), on: make(map[int]bool)}
-	for _, s := range before {
-		if s.name != NameGuard { // that is the guard of another interface's daemon
-			a.guards.sets[s.set] = true
-		}
-	}
 	set, err := setOf(a.programs.Guard)
 	if err != nil {
 		return err
 	}
-	a.guards.sets[set] = true
+	a.guards = guards{set: set, old: map[ebpf.MapID]bool{set: true}, on: make(map[int]*ebpf.Program)}
+	for _, s := range before {
+		a.guards.old[s.set] = true
+	}
 	if a.guards.watcher, err = netcfg.NewWatcher(); err != nil {
 		return err
 	}
 	return a.guardAll()
 }
 
+// guardAll sees to all interfaces. What loopback sends never leaves the host,
+// and what has no Ethernet addresses binds nothing to one.
 func (a *Attachment) guardAll() error {
 	links, err := netcfg.Links()
 	if err != nil {
 		return err
 	}
-	var errs []error
 	for _, l := range links {
-		errs = append(errs, a.guard(l))
+		if l.Index == a.service.Index || l.Loopback || !l.Ethernet {
+			continue
+		}
+		p := a.programs.Guard
+		if below(a.service, l, links) {
+			p = a.programs.Announce
+		}
+		if err := a.guard(l, p); err != nil && !gone(l.Index) {
+			return fmt.Errorf("guard %s: %w", l.Name, err)
+		}
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
-// guard puts the guard on one interface, if it needs one and has none. What
-// loopback sends never leaves the host, and what has no Ethernet addresses
-// binds nothing to one.
-func (a *Attachment) guard(l netcfg.Link) error {
-	if l.Index == a.service.Index || l.Loopback || !l.Ethernet || a.guards.on[l.Index] {
+// below: the service interface sends through l (it is a vlan or macvlan of l, or
+// a bridge or bond that l is a port of), at whatever depth. There the service
+// interface's own announcements must pass, and what l itself says of a shared
+// address must be the same: it gets the announcer, not the guard.
+func below(service, l netcfg.Link, links []netcfg.Link) bool {
+	if l.Index == service.Index {
+		return true
+	}
+	for _, upper := range links {
+		carries := upper.Parent == l.Index || l.Master == upper.Index && upper.Kind != "vrf"
+		if carries && upper.Index != l.Index && below(service, upper, links) {
+			return true
+		}
+	}
+	return false
+}
+
+// guard makes the program stand on another interface, in place of what an
+// earlier daemon or another order of interfaces put there.
+func (a *Attachment) guard(l netcfg.Link, p *ebpf.Program) error {
+	if a.guards.on[l.Index] == p {
 		return nil
 	}
 	present, err := surveyTC(l.Index, atEgress)
-	if err == nil {
-		var old []standing
-		for _, s := range named(present, atEgress, NameGuard) {
-			if a.guards.sets[s.set] {
-				old = append(old, s)
-			}
-		}
-		err = a.tc.put(l.Index, atEgress, a.programs.Guard, old)
-	}
 	if err != nil {
-		if gone(l.Index) {
-			return nil
-		}
-		return fmt.Errorf("guard %s: %w", l.Name, err)
+		return err
 	}
-	a.guards.on[l.Index] = true
+	old := slices.DeleteFunc(present, func(s standing) bool { return !a.guards.old[s.set] })
+	if err := a.tc.put(l.Index, atEgress, p, old); err != nil {
+		return err
+	}
+	a.guards.on[l.Index] = p
 	return nil
 }
 
 // Run puts a guard on every interface that appears, until ctx is done. It
-// reports what fails and goes on. Call it from one goroutine only, in the
-// network namespace of the interface.
+// reports what fails and goes on. Call it once, in the network namespace of
+// the interface.
 func (a *Attachment) Run(ctx context.Context, report func(error)) error {
 	return a.guards.watcher.Run(ctx, func(c netcfg.Change) {
-		if err := a.heed(c); err != nil {
+		switch c.Kind {
+		case netcfg.LinkGone:
+			delete(a.guards.on, c.Index)
+			return
+		case netcfg.Missed:
+			clear(a.guards.on) // an interface may have gone and its number come again
+		case netcfg.LinkChanged: // perhaps it appeared, or became the port of another
+		default:
+			return
+		}
+		if err := a.guardAll(); err != nil {
 			report(err)
 		}
 	})
-}
-
-func (a *Attachment) heed(c netcfg.Change) error {
-	switch c.Kind {
-	case netcfg.LinkGone:
-		delete(a.guards.on, c.Index)
-	case netcfg.LinkChanged:
-		if a.guards.on[c.Index] || c.Index == a.service.Index {
-			return nil
-		}
-		l, err := netcfg.LinkByIndex(c.Index)
-		if errors.Is(err, netcfg.ErrNoInterface) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		return a.guard(l)
-	case netcfg.Missed:
-		clear(a.guards.on) // an interface may have gone and its number come again
-		return a.guardAll()
-	}
-	return nil
 }

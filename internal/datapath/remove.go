@@ -28,42 +28,44 @@ func Remove(link netcfg.Link) error {
 	if err != nil {
 		return fmt.Errorf("remove the programs from %s: %w", link.Name, err)
 	}
-	ours := serving(all, link.Index)
-	// The announcer last: by it the others are found again if this is cut short.
-	slices.SortStableFunc(ours, func(a, b standing) int { return cmp.Compare(order(a), order(b)) })
-	var errs []error
-	for _, s := range ours {
-		errs = append(errs, detach(s))
+	ours := ownedBy(link.Index, all)
+	if !servesElsewhere(link.Index, all) {
+		ours = all
 	}
-	if err := errors.Join(errs...); err != nil {
+	// The filters last: by them the others are known if this is cut short.
+	slices.SortStableFunc(ours, func(a, b standing) int { return cmp.Compare(rank(a), rank(b)) })
+	if err := detachAll(ours); err != nil {
 		return fmt.Errorf("remove the programs from %s: %w", link.Name, err)
 	}
 	return nil
 }
 
-// serving picks the programs on a service interface, their guards, and guards
-// that serve none: their interface is gone.
-func serving(all []standing, index int) []standing {
-	elsewhere := make(map[ebpf.MapID]bool)
-	for _, s := range all {
-		if s.name != NameGuard && s.index != index {
-			elsewhere[s.set] = true
-		}
-	}
-	return slices.DeleteFunc(slices.Clone(all), func(s standing) bool {
-		if s.name == NameGuard {
-			return elsewhere[s.set]
-		}
-		return s.index != index
-	})
-}
-
-func order(s standing) int {
-	switch s.name {
-	case NameXDP, NameTC, NameAdopt:
-		return 0
-	case NameGuard:
+func rank(s standing) int {
+	if s.filters() {
 		return 1
 	}
-	return 2
+	return 0
+}
+
+func detachAll(all []standing) error {
+	var errs []error
+	for _, s := range all {
+		errs = append(errs, detach(s))
+	}
+	return errors.Join(errs...)
+}
+
+// sweep takes away what earlier attachments left behind that were cut short,
+// once a new one is complete. Where another interface is served too, what has
+// no filter might be of that service, and stays until one of them leaves alone.
+func sweep(index int, set ebpf.MapID) error {
+	all, err := surveyNamespace()
+	if err != nil {
+		return err
+	}
+	stale := ownedBy(index, all)
+	if !servesElsewhere(index, all) {
+		stale = all
+	}
+	return detachAll(slices.DeleteFunc(stale, func(s standing) bool { return s.set == set }))
 }

@@ -30,6 +30,7 @@ type Link struct {
 	ARP      bool // neighbours are resolved
 	Loopback bool
 	Master   int // index of the bridge, bond, vrf, … that it is a port of; 0 for none
+	Parent   int // index of the interface of this namespace that it sends through (vlan, macvlan); 0 for none
 	RxFrames uint64
 	// ReceiveOffloads names those that join frames in hardware and are switched
 	// on (rx-lro, rx-gro-hw); native XDP costs them.
@@ -113,6 +114,10 @@ func describe(found netlink.Link, all []address) Link {
 		Loopback: a.RawFlags&unix.IFF_LOOPBACK != 0,
 		Master:   a.MasterIndex,
 		Driver:   driver(a.Name), ReceiveOffloads: receiveOffloads(a.Name),
+	}
+	// A veth names its peer where others name their parent.
+	if a.NetNsID == -1 && l.Kind != "veth" {
+		l.Parent = a.ParentIndex
 	}
 	if a.Statistics != nil {
 		l.RxFrames = a.Statistics.RxPackets

@@ -39,6 +39,21 @@ func TestLinkTellsWhatTheKernelKnows(t *testing.T) {
 	}
 }
 
+func TestLinkKnowsWhatItIsBuiltOn(t *testing.T) {
+	node, neighbour := segment(t)
+	node.Do(func() error { return addMacvlan("node0", "mv0") })
+	below := link(t, node, "node0")
+	if l := link(t, node, "mv0"); l.Parent != below.Index || l.Kind != "macvlan" {
+		t.Errorf("mv0: parent %d, want %d", l.Parent, below.Index)
+	}
+	netnstest.Veth(node, "both0", node, "both1")
+	for _, l := range []Link{below, link(t, node, "both0"), link(t, node, "both1"), link(t, neighbour, "peer0")} {
+		if l.Parent != 0 || l.Master != 0 {
+			t.Errorf("%s: parent %d, master %d", l.Name, l.Parent, l.Master)
+		}
+	}
+}
+
 func TestNoSuchInterfaceNamesThoseThatThereAre(t *testing.T) {
 	node, _ := segment(t)
 	err := node.Try(func() error {

@@ -50,6 +50,18 @@ func New(t testing.TB) *Space {
 	return s
 }
 
+// Current is the namespace that the process is in: for one that Start started.
+func Current(t testing.TB) *Space {
+	t.Helper()
+	s := &Space{t: t}
+	var err error
+	if s.handle, err = netns.Get(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.handle.Close() })
+	return s
+}
+
 // Do runs f on a thread inside the namespace and waits for it. Sockets that f
 // opens stay in the namespace; goroutines that f starts are not in it.
 func (s *Space) Do(f func() error) {
