@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/rota-cluster/rota/internal/netcfg/netnstest"
@@ -34,6 +35,10 @@ func newSockets(t *testing.T) *sockets {
 	for _, a := range []string{web4 + "/32", web6 + "/128", client4 + "/32", client6 + "/128"} {
 		s.space.AddAddress("lo", a)
 	}
+	// IPv6 makes an address local in its own time (addrconf_dad_work).
+	netnstest.Until(t, "the addresses are local", func() bool {
+		return s.space.Try(func() error { return errors.Join(local(web6), local(client6)) }) == nil
+	})
 	s.space.Do(func() (err error) {
 		if s.established4, s.timeWait4, err = openTCP(t, web4, client4); err != nil {
 			return err
@@ -117,6 +122,15 @@ func connectPair(listener net.Listener, client string) (here, there net.Conn, po
 	}
 	here, err = listener.Accept()
 	return here, there, uint16(there.LocalAddr().(*net.TCPAddr).Port), err
+}
+
+// local is nil if the kernel takes packets to the address for its own.
+func local(a string) error {
+	routes, err := netlink.RouteGet(addr(a).AsSlice())
+	if err == nil && (len(routes) == 0 || routes[0].Type != unix.RTN_LOCAL) {
+		err = errors.New("not local")
+	}
+	return err
 }
 
 func openUDP(t *testing.T, server, client string) error {
