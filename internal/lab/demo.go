@@ -33,6 +33,8 @@ const (
 	cpuLimit         = 0.015
 )
 
+var errInterrupted = errors.New("interrupted")
+
 // demo is one run of `rota lab --demo`.
 type demo struct {
 	*Lab
@@ -58,7 +60,9 @@ func Demo(ctx context.Context, o Options, out io.Writer) (err error) {
 		return err
 	}
 	defer func() {
-		if err != nil && ctx.Err() == nil {
+		if ctx.Err() != nil {
+			err = errInterrupted
+		} else if err != nil {
 			d.tellLogs()
 		}
 		err = errors.Join(err, l.Close())

@@ -24,6 +24,7 @@ type Lab struct {
 	dir     *directory
 	segment *segment.Segment
 	client  *probe.Client
+	clients int
 	nodes   []*Node
 	parsed  *config.Config // as the newest node reads it
 
@@ -67,7 +68,7 @@ func (l *Lab) Start(ctx context.Context) (err error) {
 	if err := l.writeKey(); err != nil {
 		return err
 	}
-	if err := l.attachClient(); err != nil {
+	if l.client, err = l.AddClient("client"); err != nil {
 		return err
 	}
 	for range l.options.Nodes {
@@ -75,7 +76,10 @@ func (l *Lab) Start(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	return l.startAll()
+	if l.options.Idle {
+		return nil
+	}
+	return l.StartDaemons()
 }
 
 // settle takes a name, and with it a directory and a switch.
@@ -110,18 +114,23 @@ func (l *Lab) settleAs(name string) error {
 	return nil
 }
 
-func (l *Lab) attachClient() error {
-	nic := segment.NIC{MAC: net.HardwareAddr{2, 0, 0, 0, 2, 1}}
+// AddClient makes another host that probes can run from.
+func (l *Lab) AddClient(name string) (*probe.Client, error) {
+	nic := segment.NIC{MAC: clientMAC(l.clients)}
 	for i := range l.options.ClientAddresses {
-		nic.Addresses = append(nic.Addresses, ownAddresses(firstClient4+i)...)
+		number := firstClient4 + l.clients*l.options.ClientAddresses + i
+		if number > lastClient4 {
+			return nil, fmt.Errorf("no address is left for client %s", name)
+		}
+		nic.Addresses = append(nic.Addresses, ownAddresses(number)...)
 	}
-	host, err := l.segment.Attach("client", nic)
+	host, err := l.segment.Attach(name, nic)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	l.clients++
 	l.bindings.Name(host)
-	l.client = probe.NewClient(host)
-	return nil
+	return probe.NewClient(host), nil
 }
 
 // ownAddresses of the host with this number on the network.
@@ -139,7 +148,7 @@ func (l *Lab) prepareNode(ctx context.Context) (*Node, error) {
 		return nil, fmt.Errorf("a cluster has at most %d nodes", config.MaxNodes)
 	}
 	host, err := l.segment.Attach(nodeName(i), segment.NIC{
-		MAC:       net.HardwareAddr{2, 0, 0, 0, 1, byte(i + 1)},
+		MAC:       nodeMAC(i),
 		Addresses: ownAddresses(firstNode4 + i),
 	})
 	if err != nil {
@@ -154,8 +163,8 @@ func (l *Lab) prepareNode(ctx context.Context) (*Node, error) {
 	return n, n.serve(ctx)
 }
 
-// startAll starts every daemon at nearly the same time.
-func (l *Lab) startAll() error {
+// StartDaemons starts every node's daemon at nearly the same time.
+func (l *Lab) StartDaemons() error {
 	return l.together(func(n *Node) error { return n.Start() })
 }
 
@@ -237,9 +246,14 @@ func (l *Lab) Segment() *segment.Segment { return l.segment }
 // Shared are the shared addresses of all pools.
 func (l *Lab) Shared() []netip.Addr { return l.options.shared() }
 
-// OpenTap begins to collect at the client what sockets hide (probe.Tap).
+// OpenTap begins to collect at the client what sockets hide (probe.Tap). It
+// knows the nodes to come as well.
 func (l *Lab) OpenTap() (*probe.Tap, error) {
-	return l.client.OpenTap(l.Shared(), probe.NamesOf(l.segment.Hosts()))
+	names := make(probe.Names)
+	for i := range config.MaxNodes {
+		names[[6]byte(nodeMAC(i))] = nodeName(i)
+	}
+	return l.client.OpenTap(l.Shared(), names)
 }
 
 // CheckBindings tells whether, since the lab's start, any host has bound a
@@ -250,39 +264,4 @@ func (l *Lab) CheckBindings() error {
 		macs = append(macs, p.ClusterMAC(l.parsed.Cluster))
 	}
 	return l.bindings.Check(macs...)
-}
-
-// Partition lets only the nodes of a group hear each other. The client hears,
-// and is heard by, all. Nodes in no group are not touched.
-func (l *Lab) Partition(groups ...[]*Node) error {
-	var failed []error
-	for i, g := range groups {
-		for j, other := range groups {
-			if i == j {
-				continue
-			}
-			for _, from := range g {
-				for _, to := range other {
-					failed = append(failed, l.LosePair(from, to, segment.Loss{Frames: segment.Certain}))
-				}
-			}
-		}
-	}
-	return errors.Join(failed...)
-}
-
-// HealPartition ends all losses between pairs.
-func (l *Lab) HealPartition() error {
-	var failed []error
-	for _, from := range l.nodes {
-		for _, to := range l.nodes {
-			failed = append(failed, l.LosePair(from, to, segment.Loss{}))
-		}
-	}
-	return errors.Join(failed...)
-}
-
-// LosePair loses frames or beats on the way from one node to another only.
-func (l *Lab) LosePair(from, to *Node, loss segment.Loss) error {
-	return l.segment.SetPairLoss(from.host, to.host, loss)
 }

@@ -234,6 +234,24 @@ func TestADaemonThatFailsIsToldWithItsReason(t *testing.T) {
 	}
 }
 
+func TestIdleLabWaitsForItsDaemonsAndTakesMoreClients(t *testing.T) {
+	l := startLab(t, Options{Nodes: 2, Idle: true, ClientAddresses: 60})
+	if l.Node(0).Running() || len(l.healthy()) != 0 {
+		t.Error("a daemon runs")
+	}
+	must(t, l.StartDaemons())
+	_, err := l.WaitAgreed(soon(t))
+	must(t, err)
+	second, err := l.AddClient("client-2")
+	must(t, err)
+	report, err := second.Burst(soon(t), probe.Burst{To: web(l.Node(1).Host().Addresses()[0].Addr()), Connections: 5})
+	must(t, err)
+	must(t, report.Check())
+	if _, err := l.AddClient("client-3"); err == nil {
+		t.Error("a client beyond the network's addresses")
+	}
+}
+
 func TestLoadRunsAndEnds(t *testing.T) {
 	l := startLab(t, Options{Nodes: 1})
 	stop, err := l.Load(2)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"os"
 	"time"
@@ -24,20 +25,22 @@ var (
 
 const (
 	firstNode4   = 11  // 192.0.2.11 is the first node's own address, 2001:db8::1:11 likewise
-	firstClient4 = 129 // 192.0.2.129 is the client's first address
+	firstClient4 = 129 // 192.0.2.129 is the first client's first address
+	lastClient4  = 254
 )
 
 // Options of a lab. The zero value is three nodes with the daemon's defaults.
 type Options struct {
 	Name  string // 1 to 16 lower-case letters and digits; "" takes the first free of lab1, lab2, …
 	Nodes int    // at the start: 1 … 64, default 3
+	Idle  bool   // leave the daemons to StartDaemons, or to each Node's Start
 
 	Interval, Lease time.Duration // of the beat; 0: the daemon's default
 	Quorum          string        // none or majority; "": the daemon's default
 	Datapath        string        // auto, xdp, xdp-generic or tc; "": the daemon's default
 	Pools           []Pool        // default: one, "web", with Shared4 and Shared6
 
-	ClientAddresses int  // of each family: 1 … 64, default 4
+	ClientAddresses int  // of each family and client: 1 … 64, default 4
 	Snooping        bool // the switch looks at IGMP and MLD instead of flooding
 
 	// Binary is what each node runs, as `BINARY run --config FILE`. Default: this program.
@@ -98,6 +101,10 @@ func (o Options) shared() []netip.Addr {
 }
 
 var errNotRoot = errors.New("a lab needs root (network namespaces, BPF): run it as root")
+
+// MACs of the lab's hosts.
+func nodeMAC(i int) net.HardwareAddr   { return net.HardwareAddr{2, 0, 0, 0, 1, byte(i + 1)} }
+func clientMAC(i int) net.HardwareAddr { return net.HardwareAddr{2, 0, 0, 0, 2, byte(i + 1)} }
 
 // nodeName numbers nodes node-a … node-z, node-ba …
 func nodeName(i int) string {

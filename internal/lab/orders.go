@@ -73,8 +73,8 @@ func (p *prompt) status(ctx context.Context, _ []string) error {
 			fmt.Fprintf(w, "%s\t%s\t%s\t\t\t\t\n", n.Name(), condition, "no answer")
 			continue
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%v\t%s\t%s\n", n.Name(), condition, s.State,
-			s.View.ID, s.View.Agreed, strings.Join(s.View.Members, " "), ownersText(s.Pools))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%v\t%s\t%s\n", n.Name(), condition, s.State,
+			s.View.Number, s.View.Agreed, strings.Join(s.View.Members, " "), ownersText(s.Pools))
 	}
 	return w.Flush()
 }
