@@ -19,11 +19,11 @@ import (
 // answerWithin bounds how long a question waits for the loop.
 const answerWithin = 2 * time.Second
 
-func newLoop(cfg *config.Config, h *host, own ownership.Config, tx *peer.Transport, sealer *wire.Sealer, opener *wire.Opener, log *slog.Logger) *loop {
+func newLoop(cfg *config.Config, h *host, own ownership.Config, tx *peer.Transport, sealer *wire.Sealer, log *slog.Logger) *loop {
 	l := &loop{
-		log: log, data: h.data, tx: tx, sealer: sealer, opener: opener,
+		log: log, data: h.data, tx: tx, sealer: sealer,
 		node: ownership.New(own, now()), incarnation: own.Self.Incarnation,
-		events: newJournal(), received: peer.NewQueue[[]byte](receiveQueue),
+		events: newJournal(), received: peer.NewQueue[*ownership.Beat](receiveQueue),
 		name: cfg.Node.Name, ifindex: h.link.Index, interval: cfg.Heartbeat.Interval, lease: cfg.Heartbeat.Lease,
 		sockets: make(chan socketLook, 1), orders: make(chan func() error),
 	}

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"slices"
 	"sync"
 	"time"
 
@@ -21,10 +20,9 @@ import (
 	"github.com/rota-cluster/rota/internal/wire"
 )
 
-// receiveQueue is how many payloads wait for the loop: several intervals'
-// worth of a full cluster whose beats have several parts. When it is full the
-// oldest go.
-const receiveQueue = 1024
+// receiveQueue is how many beats wait for the loop: several intervals' worth of
+// a full cluster. When it is full the oldest go.
+const receiveQueue = 512
 
 // daemon is one start of a node.
 type daemon struct {
@@ -124,7 +122,7 @@ func (d *daemon) connect(key []byte) error {
 		return errors.Join(err, tx.Close())
 	}
 	d.tx, d.opener = tx, opener
-	d.loop = newLoop(cfg, d.host, ownershipConfig(cfg, d.host, self, source, key), tx, sealer, opener, d.log)
+	d.loop = newLoop(cfg, d.host, ownershipConfig(cfg, d.host, self, source, key), tx, sealer, d.log)
 	return nil
 }
 
@@ -148,7 +146,7 @@ func (d *daemon) serve(ctx context.Context, socket net.Listener) error {
 		})
 	}
 	run("receive beats", func() error {
-		return d.tx.Run(inner, func(p peer.Payload) { d.loop.received.Put(slices.Clone(p.Data)) })
+		return d.tx.Run(inner, d.open)
 	})
 	run("watch interfaces", func() error {
 		return d.host.attachment.Run(inner, func(err error) { d.log.Error("guard against announcements elsewhere", "error", err) })
@@ -168,6 +166,15 @@ func (d *daemon) serve(ctx context.Context, socket net.Listener) error {
 	}
 	d.log.Info("stopped")
 	return err
+}
+
+// open turns payloads into beats for the loop. It happens before the queue, so
+// that a flood of garbage can push no beat out of it and takes none of the
+// loop's time. What is dropped is counted by the opener.
+func (d *daemon) open(p peer.Payload) {
+	if beat, _ := d.opener.Open(p.Data); beat != nil {
+		d.loop.received.Put(beat)
+	}
 }
 
 // ownAddress is the node's own address that is nearest to a shared one: of a

@@ -22,10 +22,9 @@ type loop struct {
 	data   *datapath.Datapath
 	tx     *peer.Transport
 	sealer *wire.Sealer
-	opener *wire.Opener
 	events *journal
 
-	received *peer.Queue[[]byte]
+	received *peer.Queue[*ownership.Beat]
 	sent     uint64 // beats
 
 	state      ownership.State
@@ -78,8 +77,9 @@ func (l *loop) run(ctx context.Context) error {
 			return l.step(ownership.Stop{})
 		case <-timer.C:
 			err = l.wake()
-		case payload := <-l.received.C():
-			err = l.receive(payload)
+		case beat := <-l.received.C():
+			l.beatsSince = true
+			err = l.step(ownership.BeatReceived{Beat: beat})
 		case do := <-l.orders:
 			err = do()
 		case look := <-l.sockets:
@@ -147,16 +147,6 @@ func (l *loop) lookAtFrames(now ownership.Time) error {
 		return nil
 	}
 	return l.step(ownership.FramesSeen{})
-}
-
-// receive opens one payload. What is dropped is counted by the opener.
-func (l *loop) receive(payload []byte) error {
-	beat, _ := l.opener.Open(payload)
-	if beat == nil {
-		return nil
-	}
-	l.beatsSince = true
-	return l.step(ownership.BeatReceived{Beat: beat})
 }
 
 func (l *loop) settleLook(look socketLook) error {
