@@ -38,11 +38,14 @@ func (d *demo) loseAndRegain(ctx context.Context) error {
 		}
 	}
 	// What the client itself was held up is no fault of the cluster.
-	slack := report.Stalled.Round(time.Millisecond)
-	d.table.limited("longest gap: flows of the node cut off", taken.Round(time.Millisecond), d.Lease()+takeoverMargin+slack)
-	d.table.limited("longest gap: flows of the others meanwhile", others.Round(time.Millisecond), d.Lease()/2+slack)
-	d.table.limited("longest gap: any flow while it came back", back.Round(time.Millisecond), returnLimit+slack)
-	d.table.row("  of which this machine kept the client waiting", "up to "+slack.String(), "", nil)
+	delay := report.Stalled.Round(time.Millisecond)
+	gap := func(what string, longest, limit time.Duration) {
+		d.table.excused("longest gap: "+what, longest.Round(time.Millisecond), limit, delay)
+	}
+	gap("flows of the node cut off", taken, d.Lease()+takeoverMargin)
+	gap("flows of the others meanwhile", others, d.Lease()/2)
+	gap("any flow while it came back", back, returnLimit)
+	d.table.row("  of which this machine kept the client waiting", "up to "+delay.String(), "", nil)
 	if report.Open > 0 {
 		d.table.row("flows unanswered at the end", fmt.Sprint(report.Open), "0", report.Check(time.Hour))
 	}
