@@ -135,7 +135,7 @@ func surveyTCX(index int, at place) ([]standing, error) {
 		return nil, nil // a kernel without TCX
 	}
 	if err != nil {
-		return nil, fmt.Errorf("ask for the programs at %s: %w", at, err)
+		return nil, fmt.Errorf("ask for the programs at %s (needs root): %w", at, err)
 	}
 	var found []standing
 	for _, a := range result.Programs {

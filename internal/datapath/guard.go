@@ -13,6 +13,10 @@ import (
 // guards keeps the other interfaces of the namespace from binding a shared
 // address to their own MAC: Linux answers ARP for an address on every
 // interface, not only on the one that has it.
+//
+// An interface that moves to another network namespace takes a guard by TCX
+// with it (one by clsact stays behind, seen on Linux 6.18). Nobody here can reach
+// it there; an Attach in that namespace sweeps it away.
 type guards struct {
 	watcher *netcfg.Watcher
 	set     ebpf.MapID            // of the programs to attach
