@@ -119,6 +119,16 @@ func TestCutPartitionAndHealReachTheWire(t *testing.T) {
 	expect("b and c are together", b, c, true)
 	must(t, l.HealPartition())
 	expect("all are together", a, b, true)
+	must(t, l.Split([]*segment.Host{a.Host(), l.Client().Host()}, []*segment.Host{b.Host()}))
+	for n, want := range map[*Node]int{a: 5, b: 0} {
+		to := web(n.Host().Addresses()[0].Addr())
+		report, err := l.Client().Burst(soon(t), probe.Burst{To: to, Connections: 5, Patience: 300 * time.Millisecond})
+		must(t, err)
+		if report.ByNode[n.Name()] != want {
+			t.Errorf("parted with a, the client asked %s: %s; want %d answers", n.Name(), report, want)
+		}
+	}
+	must(t, l.HealPartition())
 	must(t, b.Lose(segment.Loss{Beats: segment.Certain}))
 	expect("beats are not TCP", a, b, true)
 }
