@@ -82,6 +82,45 @@ func TestPacketTypes(t *testing.T) {
 	}
 }
 
+// TestHeadersBeyondTheFirstPiece: of these frames only the Ethernet header lies
+// where a tc program can read without copying.
+func TestHeadersBeyondTheFirstPiece(t *testing.T) {
+	d := loadForTest(t, testOptions())
+	setAll(t, d, ownership.Mine)
+	w := newWire(t)
+	w.scatter(t)
+	w.attach(t, d.programs.RotaTc)
+	rows := []struct {
+		words  string
+		packet packetOf
+		want   Verdict
+	}{
+		{"IPv4", ip4(client4, web4, udp(1, 53, 5000)), PassMine},
+		{"IPv6", ip6(client6, web6, stacked(2, udp(1, 53, 5000))), PassMine},
+		{"an ICMP error", ip6("2001:db8:f::1", web6, icmp6(2, ip6(web6, client6, udp(53, 1, 5000)).bytes...)), PassMine},
+		{"a VLAN tag", tagged(etherTypeVLAN, 5, ip4(client4, web4, udp(1, 53, 5000))), PassMine},
+		{"two VLAN tags", tagged(etherTypeQinQ, 6, tagged(etherTypeVLAN, 5, ip4(client4, web4, udp(1, 53, 5000)))), PassMine},
+		{"three VLAN tags, one of them taken out by the kernel", tagged(etherTypeQinQ, 7, tagged(etherTypeQinQ, 6, tagged(etherTypeVLAN, 5, ip4(client4, web4, udp(1, 53, 5000))))), PassMine},
+		{"a beat", ip4(other4, web4, udp(1, beatPort, 5000)), DropBeat},
+	}
+	for _, r := range rows {
+		t.Run(r.words, func(t *testing.T) {
+			before, err := d.Counters()
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.send(t, frame(r.packet))
+			netnstest.Until(t, "the frame was judged", func() bool {
+				after, err := d.Counters()
+				if err != nil {
+					t.Fatal(err)
+				}
+				return after[0][r.want] == before[0][r.want]+1
+			})
+		})
+	}
+}
+
 func frameTo(to net.HardwareAddr, p packetOf) []byte {
 	return with(0, to, frame(p))
 }
@@ -89,18 +128,18 @@ func frameTo(to net.HardwareAddr, p packetOf) []byte {
 // wire is a veth pair whose one end sends, and whose other end tells the type
 // of what comes out of tc ingress.
 type wire struct {
-	node           *netnstest.Space
-	sender         int
-	index, farther int
-	receiver       map[uint16]int // by EtherType
+	node, far      *netnstest.Space
+	index, farther int            // of their interfaces, node0 and far0
+	sender         int            // socket
+	prefix         []byte         // before every frame sent
+	receiver       map[uint16]int // sockets by EtherType
 }
 
 func newWire(t *testing.T) *wire {
 	t.Helper()
-	w := &wire{node: netnstest.New(t), receiver: make(map[uint16]int)}
-	far := netnstest.New(t)
-	netnstest.Veth(w.node, "node0", far, "far0")
-	far.Do(func() (err error) {
+	w := &wire{node: netnstest.New(t), far: netnstest.New(t), receiver: make(map[uint16]int)}
+	netnstest.Veth(w.node, "node0", w.far, "far0")
+	w.far.Do(func() (err error) {
 		w.farther, err = indexOf("far0")
 		if err == nil {
 			w.sender, err = packetSocket(t, 0, w.farther)
@@ -156,12 +195,38 @@ func (w *wire) attach(t *testing.T, program *ebpf.Program) {
 	})
 }
 
+// scatter makes the wire take jumbo frames, and the sender send them in pieces:
+// the Ethernet header, then the rest.
+func (w *wire) scatter(t *testing.T) {
+	t.Helper()
+	for name, s := range map[string]*netnstest.Space{"node0": w.node, "far0": w.far} {
+		s.Do(func() error {
+			l, err := netlink.LinkByName(name)
+			if err != nil {
+				return err
+			}
+			return netlink.LinkSetMTU(l, 9000)
+		})
+	}
+	if err := unix.SetsockoptInt(w.sender, unix.SOL_PACKET, unix.PACKET_VNET_HDR, 1); err != nil {
+		t.Fatal(err)
+	}
+	// struct virtio_net_hdr of include/uapi/linux/virtio_net.h: hdr_len 14.
+	w.prefix = make([]byte, 10)
+	binary.NativeEndian.PutUint16(w.prefix[2:], 14)
+}
+
+func (w *wire) send(t *testing.T, frame []byte) {
+	t.Helper()
+	if err := unix.Sendto(w.sender, append(w.prefix, frame...), 0, &unix.SockaddrLinklayer{Ifindex: w.farther}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // packetType sends a frame and tells the type with which it arrives.
 func (w *wire) packetType(t *testing.T, frame []byte) uint8 {
 	t.Helper()
-	if err := unix.Sendto(w.sender, frame, 0, &unix.SockaddrLinklayer{Ifindex: w.farther}); err != nil {
-		t.Fatal(err)
-	}
+	w.send(t, frame)
 	buf := make([]byte, 2048)
 	for deadline := time.Now().Add(netnstest.Patience); time.Now().Before(deadline); {
 		n, from, err := unix.Recvfrom(w.receiver[binary.BigEndian.Uint16(frame[12:])], buf, 0)

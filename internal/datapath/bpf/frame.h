@@ -87,11 +87,13 @@ static __always_inline __u16 frame_protocol(const struct frame *f, __u32 *networ
 	protocol = bpf_ntohs(eth->protocol);
 #pragma unroll
 	for (int tags = 0; tags < 2; tags++) {
-		const struct vlanhdr *tag = f->data + offset;
+		struct vlanhdr room;
+		const struct vlanhdr *tag;
 
 		if (protocol != ETH_P_8021Q && protocol != ETH_P_8021AD)
 			break;
-		if ((void *)(tag + 1) > f->data_end)
+		tag = frame_at(f, offset, &room, sizeof(*tag));
+		if (!tag)
 			return 0;
 		protocol = bpf_ntohs(tag->protocol);
 		offset += sizeof(*tag);
