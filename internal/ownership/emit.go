@@ -121,7 +121,7 @@ func (n *Node) send() {
 			continue // no row: silent
 		}
 		b.Echo = append(b.Echo, Echo{Ref: p.ref, Seq: p.beat.Seq, Mutual: p.mutual, Silent: p.silent})
-		if n.view.has(p.ref) {
+		if n.view.has(p.ref) && !p.left {
 			p.fence = max(p.fence, p.heard+Take(p.beat.Lease))
 			p.fenceView = n.view.ID
 		}

@@ -70,18 +70,29 @@ func (n *Node) hear(b *Beat) {
 	n.highest = max(n.highest, b.View.ID.Number)
 	if p.silent {
 		p.silent, p.heardSince = false, n.awake
-		n.changed = true
+		n.changed, n.tableDirty = true, true
 		n.note(NotePeerHeard, p.ref.Name, "is heard")
 	}
 	if old == nil || !sameBitmaps(old, b) {
 		n.tableDirty = true // somebody began or ceased to linger
 	}
+	n.countFenced(p, old)
 	n.compare(p)
 	n.takeEcho(p)
 	n.takeFence(p)
 	if b.Flags&FlagLeaving != 0 && !p.left {
 		p.left, n.changed = true, true
 		n.note(NotePeerLeft, p.ref.Name, "said goodbye")
+	}
+}
+
+// countFenced: a member that loses its lease while this node does not has
+// fallen out, even if it is heard.
+func (n *Node) countFenced(p *peer, old *Beat) {
+	fenced := p.beat.Flags&FlagFenced != 0 && p.beat.View.ID == n.view.ID
+	before := old != nil && old.Flags&FlagFenced != 0 && old.View.ID == n.view.ID
+	if fenced && !before && n.bar == barNone && n.view.has(p.ref) {
+		p.flaps, p.flapAwake = min(p.flaps+1, maxFlaps), n.awake
 	}
 }
 
@@ -269,7 +280,7 @@ func (n *Node) judgeDeaf() {
 			last, peers = max(last, p.heardAwake), peers+1
 		}
 	}
-	deaf := peers > 0 && n.awake-last >= n.quiet() && n.frameAwake <= last+n.cfg.Interval
+	deaf := peers > 0 && n.awake-last >= n.quiet() && n.awake-n.frameAwake >= max(n.quiet(), 3*n.cfg.Interval)
 	switch {
 	case deaf && n.bar != barDeaf:
 		n.note(NoteDeaf, "", "the interface has received no frame for %v: owns nothing until it does", round(n.awake-last))

@@ -27,6 +27,8 @@ type Node struct {
 	stage      Stage     // in view
 	table      [][]int16 // per pool: bucket → index into view.Members
 	want       []Bitmap  // per pool: what view's table gives this node
+	discord    Time      // awake, since when the view is not active or owners near follow another; 0: concord
+	split      Time      // awake, since when members miss each other without a majority convicting one; 0: they do not
 	refused    bool      // a higher view with this node in it is announced, and refused
 	lastActive []Ref     // members of the last view that was active here
 
@@ -154,6 +156,7 @@ func (n *Node) Step(now Time, ev Event) []Effect {
 	n.renew()
 	n.yieldToBetter()
 	n.settleConflicts()
+	n.judgeConcord()
 	n.propose()
 	n.advance()
 	n.emit()

@@ -43,7 +43,7 @@ func (n *Node) standingOf(p *peer) standing {
 // ownStanding is that of this node's view, counting those of its members that
 // are still at hand.
 func (n *Node) ownStanding() standing {
-	return standing{size: max(len(n.bestMembers()), 1), heard: true, lowest: n.view.Members[0].Name}
+	return standing{size: max(n.bestSize(), 1), heard: true, lowest: n.view.Members[0].Name}
 }
 
 // rival tells whether the peer owns, or is about to, under a view that has

@@ -38,21 +38,22 @@ func (n *Node) follow() {
 	if best == &n.view || n.muted {
 		return
 	}
-	if n.serving() && (n.proposedByStranger(best) || len(n.bestMembers()) > len(best.Members)) {
+	if n.serving() && (n.proposedByStranger(best) || n.bestSize() > len(best.Members)) {
 		n.refused = true
 		return
 	}
 	n.join(*best)
 }
 
-// proposedByStranger: the proposer is not a member, and not one that this node
-// would add. A node that was excluded does not readmit itself.
+// proposedByStranger: the proposer is not a member, not one that this node
+// would add, and not an owner who merges two views. A node that was excluded
+// does not readmit itself.
 func (n *Node) proposedByStranger(v *View) bool {
 	if n.view.has(v.ID.Proposer) {
 		return false
 	}
 	p := n.memberPeer(v.ID.Proposer)
-	return p == nil || !n.steady(p)
+	return p == nil || !n.steady(p) && !(p.mutual && p.beat.owns())
 }
 
 // steady tells whether a peer outside the view has been mutual long enough.
@@ -74,6 +75,11 @@ func (n *Node) fits(v *View) bool {
 // more to those outside.
 func (n *Node) join(v View) {
 	n.note(NoteViewJoined, "", "view %d by %s: %s", v.ID.Number, v.ID.Proposer.Name, n.changeTo(&v))
+	for _, p := range n.peers {
+		if n.view.has(p.ref) && !v.has(p.ref) {
+			p.mutualSince = n.awake // who was dropped knocks from now on
+		}
+	}
 	n.view, n.viewAwake, n.viewSeq, n.stage = v, n.awake, 0, StageJoined
 	if n.bar != barDeaf {
 		n.bar = barNone
@@ -114,9 +120,14 @@ func (n *Node) propose() {
 		return
 	}
 	var set []Member
-	if n.view.ID.Number == 0 {
+	switch {
+	case n.view.ID.Number == 0:
 		set = n.firstSet()
-	} else {
+	case n.bar != barNone && n.strangerOwns():
+		return // it waits to be taken in
+	case n.discord != 0 && n.awake-n.discord >= 2*n.cfg.Lease:
+		set = n.unitedSet()
+	default:
 		set = n.nextSet()
 	}
 	if len(set) == 0 || !n.allowed(set) {
@@ -126,6 +137,7 @@ func (n *Node) propose() {
 	if n.view.sameContent(&v) && (!n.someoneBarred() && !n.refused || n.awake-n.viewAwake < n.cfg.Interval) {
 		return
 	}
+	n.discord = 0
 	v.ID = ViewID{Number: n.highest + 1, Proposer: n.cfg.Self}
 	n.note(NoteViewProposed, "", "proposes view %d: %s", v.ID.Number, n.changeTo(&v))
 	n.join(v)
@@ -172,28 +184,119 @@ func (n *Node) firstSet() []Member {
 // nextSet follows the view in force: the members that are still mutual, and
 // those who have knocked long enough.
 func (n *Node) nextSet() []Member {
-	members, self := n.cut(n.mutualMembers())
-	set := n.withJoiners(members)
-	return n.ifLowest(set, self, n.view.has)
+	members, self := n.bestMembers()
+	return n.ifLowest(n.withJoiners(members), self, n.view.has)
 }
 
-// bestMembers is the best set among the members of the view in force.
-func (n *Node) bestMembers() []*peer {
-	set, self := n.cut(n.mutualMembers())
-	if self {
-		set = append(set, nil)
-	}
-	return set
-}
-
-func (n *Node) mutualMembers() []*peer {
-	var set []*peer
-	for _, m := range n.view.Members {
-		if p := n.memberPeer(m.Ref); p != nil && p.mutual && !p.unlike && p.beat.Flags&FlagDeaf == 0 {
-			set = append(set, p)
+// unitedSet ends a discord that no other rule ends: everybody at hand, members
+// or not, owners or not.
+func (n *Node) unitedSet() []Member {
+	var all []*peer
+	for _, p := range n.peers {
+		if p.beat != nil && p.mutual && !p.unlike && p.beat.Flags&(FlagDeaf|FlagLeaving) == 0 && (n.view.has(p.ref) || p.beat.owns() || n.steady(p)) {
+			all = append(all, p)
 		}
 	}
-	return set
+	set, self := n.cut(all)
+	return n.ifLowest(set, self, func(r Ref) bool { return n.memberPeer(r).beat.View.ID.Number != 0 })
+}
+
+// judgeConcord notes since when this node's view has not become active, or an
+// owner at hand has followed another.
+func (n *Node) judgeConcord() {
+	discord := n.view.ID.Number != 0 && n.stage < StageActive
+	for _, p := range n.peers {
+		discord = discord || p.mutual && !p.unlike && p.beat.owns() && p.beat.View.ID != n.view.ID
+	}
+	switch {
+	case !discord:
+		n.discord = 0
+	case n.discord == 0:
+		n.discord = max(n.awake, 1)
+	}
+}
+
+// strangerOwns: somebody outside the view is heard and owns.
+func (n *Node) strangerOwns() bool {
+	return slices.ContainsFunc(n.peers, func(p *peer) bool {
+		return p.beat != nil && !p.silent && !p.left && !p.unlike && !n.view.has(p.ref) &&
+			p.beat.owns() && p.beat.Flags&barredFlags == 0
+	})
+}
+
+// bestMembers is the best set among the members of the view in force, without
+// this node; the second result tells whether this node is in it. A member is
+// dropped at once when a majority of the members at hand report it missing. Where
+// members miss each other and no majority says whose fault it is, all stay for
+// one lease more, and then the cut decides: one report convicts nobody.
+func (n *Node) bestMembers() ([]*peer, bool) {
+	var heard []*peer
+	for _, m := range n.view.Members {
+		if p := n.memberPeer(m.Ref); p != nil && !p.silent && !p.left && !p.unlike {
+			heard = append(heard, p)
+		}
+	}
+	var set []*peer
+	whole := true
+	for _, m := range n.view.Members {
+		p := n.memberPeer(m.Ref)
+		if p == nil || p.left || p.unlike || p.beat.Flags&FlagDeaf != 0 || n.fallenOut(p) || n.convicted(p, heard) {
+			continue
+		}
+		set = append(set, p)
+	}
+	for i, a := range set {
+		whole = whole && n.edge(nil, a)
+		for _, b := range set[:i] {
+			whole = whole && n.edge(a, b)
+		}
+	}
+	switch {
+	case whole:
+		n.split = 0
+		return set, true
+	case n.split == 0:
+		n.split = max(n.awake, 1)
+	}
+	if n.awake-n.split < n.cfg.Lease {
+		return set, true
+	}
+	set = slices.DeleteFunc(set, func(p *peer) bool { return !p.mutual })
+	return n.cut(set)
+}
+
+// bestSize counts the best set of members.
+func (n *Node) bestSize() int {
+	set, self := n.bestMembers()
+	if self {
+		return len(set) + 1
+	}
+	return len(set)
+}
+
+// convicted: of the members at hand, this node included, a majority does not
+// find the peer mutual.
+func (n *Node) convicted(p *peer, heard []*peer) bool {
+	voters, reports := 1, 0
+	if !p.mutual {
+		reports++
+	}
+	for _, q := range heard {
+		if q == p {
+			continue
+		}
+		voters++
+		if !q.finds(p.ref) {
+			reports++
+		}
+	}
+	return 2*reports > voters
+}
+
+// fallenOut: a member that keeps losing its lease while others keep theirs is
+// taken out, and back with patience. Once is forgiven.
+func (n *Node) fallenOut(p *peer) bool {
+	return n.bar == barNone && p.flaps >= 2 && p.beat.Flags&FlagFenced != 0 && p.beat.View.ID == n.view.ID && n.awake-p.flapAwake < calmAfter
 }
 
 // withJoiners adds the peers that are steady, own nothing and are mutual with
