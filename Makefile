@@ -28,8 +28,9 @@ build: ## build bin/rota
 	go build -buildvcs=false -trimpath -ldflags '-X github.com/rota-cluster/rota/internal/cli.version=$(VERSION)' -o bin/rota ./cmd/rota
 
 .PHONY: demo
-demo: build ## show a cluster on this machine losing a node and taking it back (root, one minute)
+demo: ## show a cluster on this machine losing a node and taking it back (root, one minute)
 	@.ci/prerequisites root
+	@$(MAKE) --no-print-directory build
 	bin/rota lab --demo
 
 # One package at a time: many tests measure times, and none should measure its
