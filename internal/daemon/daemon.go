@@ -8,7 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -41,15 +41,12 @@ type daemon struct {
 // was. An error is one line that says what to do. Whatever is half done when
 // it fails is undone.
 func Run(ctx context.Context, cfg *config.Config, version string, log *slog.Logger) (err error) {
-	if os.Geteuid() != 0 {
-		return errors.New("rota changes network interfaces and loads BPF programs: run it as root")
+	if err := checkPrivileges(); err != nil {
+		return err
 	}
 	key, err := config.LoadKey(cfg.KeyFile)
 	if err != nil {
 		return err
-	}
-	for _, w := range cfg.Warnings {
-		log.Warn(w.Error())
 	}
 	link, err := usableLink(cfg)
 	if err != nil {
@@ -64,7 +61,6 @@ func Run(ctx context.Context, cfg *config.Config, version string, log *slog.Logg
 	if err != nil {
 		return err
 	}
-	hurry(log)
 	d := &daemon{cfg: cfg, log: log, started: time.Now(), version: version}
 	d.host, err = setUp(cfg, key, link, log)
 	if err != nil {
@@ -83,14 +79,27 @@ func usableLink(cfg *config.Config) (netcfg.Link, error) {
 	link, err := netcfg.LinkByName(cfg.Interface)
 	switch {
 	case err != nil:
-		return link, fmt.Errorf("interface: %w", err)
+		return link, err
 	case !link.Ethernet:
 		return link, fmt.Errorf("interface %s is not Ethernet: shared addresses need a segment with MAC addresses", link.Name)
 	case !link.Up:
 		return link, fmt.Errorf("interface %s is down: bring it up first (ip link set %s up)", link.Name, link.Name)
 	}
+	if _, err := wire.PartSize(link.MTU); err != nil {
+		return link, fmt.Errorf("interface %s: %w", link.Name, err)
+	}
+	for _, p := range cfg.Pools {
+		if link.MTU < minMTU6 && slices.ContainsFunc(p.Addresses, netip.Addr.Is6) {
+			return link, fmt.Errorf("interface %s: an MTU of %d is too small for the IPv6 addresses of pool %s: raise it to %d or more (ip link set %s mtu 1500)",
+				link.Name, link.MTU, p.Name, minMTU6, link.Name)
+		}
+	}
 	return link, nil
 }
+
+// minMTU6 is the smallest MTU with which Linux has IPv6 on an interface at all
+// (RFC 8200 section 5).
+const minMTU6 = 1280
 
 // connect makes what talks to the peers, and the loop that listens to them.
 func (d *daemon) connect(key []byte) error {
@@ -98,10 +107,6 @@ func (d *daemon) connect(key []byte) error {
 	first := cfg.Pools[0]
 	self := ownership.Ref{Name: cfg.Node.Name, Incarnation: nextIncarnation(cfg.StateDir, time.Now(), d.log)}
 	source := ownAddress(link, first.Addresses[0])
-	if !source.IsValid() {
-		d.log.Warn("the interface has no address of its own in the family of the first shared address: peers and status show none",
-			"interface", link.Name, "shared", first.Addresses[0].String())
-	}
 	tx, err := peer.Open(peer.Options{
 		Interface: link.Name, MAC: first.ClusterMAC(cfg.Cluster), Addresses: d.host.addresses(),
 		Source: source, Port: cfg.Heartbeat.Port,
@@ -155,6 +160,13 @@ func (d *daemon) serve(ctx context.Context, socket net.Listener) error {
 		return api.NewServer(d, d.log).Run(inner, socket)
 	})
 
+	hurry(d.log)
+	for _, w := range d.cfg.Warnings {
+		d.log.Warn(w.Error())
+	}
+	for _, w := range d.host.warnings {
+		d.log.Warn(w)
+	}
 	d.log.Info("started", "version", d.version, "node", d.cfg.Node.Name, "incarnation", d.loop.incarnation,
 		"interface", d.host.link.Name, "datapath", d.host.attachment.Mode().String(), "because", d.host.attachment.Reason())
 	err := d.loop.run(outer)

@@ -21,6 +21,7 @@ type host struct {
 	data       *datapath.Datapath
 	attachment *datapath.Attachment
 	seeds      []uint32 // per pool
+	warnings   []string // of the preflight
 }
 
 // setUp brings the datapath, the reception of the cluster's MAC and the shared
@@ -37,7 +38,11 @@ func setUp(cfg *config.Config, key []byte, link netcfg.Link, log *slog.Logger) (
 			Name: p.Name, Addresses: p.Addresses, Hasher: p.Hasher(seed), MAC: p.ClusterMAC(cfg.Cluster),
 		})
 	}
-	if err := cleanAbandoned(link, log); err != nil {
+	if err := cleanAbandoned(link, options, log); err != nil {
+		return nil, err
+	}
+	var err error
+	if h.warnings, err = netcfg.Preflight(link, h.addresses()); err != nil {
 		return nil, err
 	}
 	data, found, err := datapath.Adopt(options, link)
@@ -71,20 +76,43 @@ func (h *host) leaseFits() error {
 
 // cleanAbandoned takes away what a daemon left on other interfaces when it
 // crashed, before its configuration named this one.
-func cleanAbandoned(link netcfg.Link, log *slog.Logger) error {
+func cleanAbandoned(link netcfg.Link, options datapath.Options, log *slog.Logger) error {
 	links, err := datapath.Abandoned(link)
 	if err != nil {
 		return fmt.Errorf("look for what an earlier start left on other interfaces: %w", err)
 	}
 	for _, l := range links {
 		log.Info("takes away what an earlier start left on another interface", "interface", l.Name)
-		var errs []error
-		for _, a := range l.Shared {
-			errs = append(errs, netcfg.RemoveAddress(l, a))
-		}
-		if err := errors.Join(append(errs, datapath.Remove(l))...); err != nil {
+		if err := clean(l, options); err != nil {
 			return fmt.Errorf("interface %s: %w", l.Name, err)
 		}
+	}
+	return nil
+}
+
+// clean takes everything of rota's off an interface on which no daemon runs.
+func clean(l netcfg.Link, options datapath.Options) error {
+	// Adopting tells what the programs were loaded for; only they know the MACs.
+	data, found, err := datapath.Adopt(options, l)
+	if err != nil {
+		return err
+	}
+	errs := []error{data.Close()}
+	for _, a := range slices.Concat(found.Addresses, l.Shared) {
+		errs = append(errs, removeOwn(l, a))
+	}
+	errs = append(errs, datapath.Remove(l))
+	for _, m := range found.MACs {
+		errs = append(errs, netcfg.StopReceiving(l, m))
+	}
+	return errors.Join(errs...)
+}
+
+// removeOwn removes an address that an earlier start added. One that somebody
+// else has added since is not ours to touch.
+func removeOwn(l netcfg.Link, a netip.Addr) error {
+	if err := netcfg.RemoveAddress(l, a); !errors.Is(err, netcfg.ErrForeignAddress) {
+		return err
 	}
 	return nil
 }
@@ -121,7 +149,7 @@ func (h *host) dropUnwanted(found datapath.Found) error {
 		if slices.Contains(wanted, a) {
 			continue
 		}
-		if err := netcfg.RemoveAddress(h.link, a); err != nil {
+		if err := removeOwn(h.link, a); err != nil {
 			return fmt.Errorf("address of an earlier start: %w", err)
 		}
 	}
@@ -163,10 +191,7 @@ func (h *host) tearDown() error {
 	h.data.Expire()
 	var errs []error
 	for _, a := range h.addresses() {
-		// One that rota did not add is not touched, and was refused at the start.
-		if err := netcfg.RemoveAddress(h.link, a); err != nil && !errors.Is(err, netcfg.ErrForeignAddress) {
-			errs = append(errs, err)
-		}
+		errs = append(errs, removeOwn(h.link, a))
 	}
 	if h.attachment != nil {
 		errs = append(errs, h.attachment.Close())

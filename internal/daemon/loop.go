@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -202,11 +203,17 @@ func (l *loop) perform(effect ownership.Effect) error {
 // renew tells the kernel of a later end of the lease. One that is hardly later
 // can wait for the next: every peer's beat moves the end a little.
 func (l *loop) renew(until ownership.Time) error {
-	if until != 0 && until-l.renewed < l.interval/4 && l.renewed-datapath.Now() > l.lease/2 {
+	if until != 0 && until-l.renewed < l.interval/2 && l.renewed-datapath.Now() > l.lease/2 {
 		return nil
 	}
 	l.renewed = until
-	if err := l.data.SetLease(until); err != nil {
+	err := l.data.SetLease(until)
+	if errors.Is(err, datapath.ErrClockLost) {
+		l.log.Warn("the lease is over; the next promise begins another", "error", err)
+		l.renewed = 0
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("renew lease: %w", err)
 	}
 	return nil
