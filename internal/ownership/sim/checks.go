@@ -28,6 +28,7 @@ type checks struct {
 	settled snapshot
 	tables  viewTables
 	opsLeft int
+	soft    int  // 1 if the story has ailments that only a third node can judge
 	done    bool // the run has nothing more to tell
 	bounds  struct{ heal, cover, handover, takeover, agree time.Duration }
 }
@@ -56,6 +57,10 @@ func newChecks(w *world) checks {
 	for _, op := range w.s.Ops {
 		if op.Verb != Expect {
 			c.opsLeft++
+		}
+		switch op.Verb {
+		case Slow, Lag, Dawdle, Cut, Flip, Loss, Delay:
+			c.soft = 1
 		}
 	}
 	bound := w.opt.Bounds
@@ -170,6 +175,8 @@ func (c *checks) beat(w *world, n *node, b *ownership.Beat) {
 }
 
 // healthyServe tells whether the healthy nodes can serve without the others.
+// One alone need not where the other is only hard to hear, or slow: of two
+// nodes nobody can tell then which one is sick.
 func (c *checks) healthyServe(w *world) bool {
 	running := 0
 	for _, n := range w.nodes {
@@ -177,7 +184,7 @@ func (c *checks) healthyServe(w *world) bool {
 			running++
 		}
 	}
-	return running > 0 && (w.s.Quorum == ownership.QuorumNone || running > w.s.Expected/2)
+	return running > w.checks.soft && (w.s.Quorum == ownership.QuorumNone || running > w.s.Expected/2)
 }
 
 // forgotten is a bucket that a daemon made foreign.

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -55,6 +56,7 @@ func runSeeds(f Factory, opt Options, from uint64, count, most int) (Stats, []*S
 		total  Stats
 		failed []*Scenario
 	)
+	defer debug.SetGCPercent(debug.SetGCPercent(1000)) // many small things, none of which live long
 	take := func() (uint64, bool) {
 		mu.Lock()
 		defer mu.Unlock()

@@ -54,7 +54,7 @@ func (g *generator) oneSick() {
 	g.rest()
 	for range g.between(1, 3) {
 		g.fall(sick)
-		if g.below(2) == 0 {
+		if n > 2 && g.below(2) == 0 {
 			g.pause()
 		} else {
 			g.rest()
@@ -62,6 +62,9 @@ func (g *generator) oneSick() {
 		if g.below(4) > 0 {
 			g.recover(sick)
 			g.pause()
+		}
+		if n == 2 {
+			g.rest() // one thing at a time: there is no third to tell
 		}
 	}
 	g.rest()
