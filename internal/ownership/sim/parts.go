@@ -28,6 +28,7 @@ func (c *checks) findParts(w *world) {
 	c.parts = c.parts[:0:cap(c.parts)]
 	odd := w.oddOnes()
 	var well, seen uint32
+	c.well = false
 	for _, n := range w.nodes {
 		if odd&n.bit == 0 && !n.sick(w.s.Interval) {
 			well |= n.bit
@@ -42,6 +43,7 @@ func (c *checks) findParts(w *world) {
 		if !w.clique(members) || !w.mustServe(members) {
 			continue
 		}
+		c.well = members == 1<<len(w.nodes)-1
 		c.parts = append(c.parts, part{members: members, reach: reach, uncovered: w.roomFor(old, len(c.parts))})
 	}
 }

@@ -65,10 +65,11 @@ type Bounds struct {
 }
 
 // A node may adopt so many views after a change, and so many more in each
-// lease, before it counts as churn.
+// lease, before it counts as churn: while somebody is sick or some link bad,
+// and when all is well.
 const (
-	churnFree  = 30
-	churnLease = 5
+	churnFree, churnLease         = 30, 5
+	churnFreeWell, churnLeaseWell = 12, 1
 )
 
 // DefaultBounds are what the state machine is held to.
