@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/rota-cluster/rota/internal/api"
 	"github.com/rota-cluster/rota/internal/datapath"
 	"github.com/rota-cluster/rota/internal/netcfg"
@@ -61,6 +63,9 @@ type socketLook struct {
 	live  []ownership.Bitmap
 	err   error
 }
+
+// errGone: another interface of the same name is not the one that was set up.
+var errGone = errors.New("the interface has gone; bring it back and start rota again")
 
 // lookEvery is how often the host's sockets are read while something lingers.
 const lookEvery = time.Second
@@ -139,8 +144,11 @@ func (l *loop) lookAtFrames(now ownership.Time) error {
 		return nil
 	}
 	frames, err := netcfg.RxFrames(l.ifindex)
+	if errors.Is(err, unix.ENODEV) {
+		return errGone
+	}
 	if err != nil {
-		return nil // the interface is gone or changing; without frames it counts as deaf
+		return nil // without frames it counts as deaf
 	}
 	seen := l.framesKnown && frames != l.frames
 	l.frames, l.framesKnown = frames, true
@@ -191,7 +199,7 @@ func (l *loop) perform(effect ownership.Effect) error {
 	case ownership.RenewLease:
 		return l.renew(e.Until)
 	case ownership.Send:
-		l.send(e.Beat)
+		return l.send(e.Beat)
 	case ownership.WakeAt:
 		l.wakeAt = e.At
 	case ownership.Note:
@@ -220,12 +228,16 @@ func (l *loop) renew(until ownership.Time) error {
 }
 
 // send is best effort: a beat that is not sent is a beat that is lost. A
-// failure is told once, when it begins and when it ends.
-func (l *loop) send(beat *ownership.Beat) {
+// failure is told once, when it begins and when it ends; it is an error only
+// if no beat can ever be sent again.
+func (l *loop) send(beat *ownership.Beat) error {
 	parts, err := l.sealer.Seal(beat)
 	if err == nil {
 		err = l.tx.Send(parts)
 		l.sent++
+	}
+	if errors.Is(err, peer.ErrInterfaceGone) {
+		return errGone
 	}
 	switch failing := err != nil; {
 	case failing && !l.sendFailing:
@@ -235,6 +247,7 @@ func (l *loop) send(beat *ownership.Beat) {
 		l.log.Info("sends beats again")
 		l.sendFailing = false
 	}
+	return nil
 }
 
 func (l *loop) record(n ownership.Note) {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -11,25 +12,52 @@ import (
 )
 
 // Now is CLOCK_MONOTONIC since its origin. It is the clock of SetLease, and
-// the one behind time.Time's monotonic reading.
-func Now() time.Duration {
+// the one behind time.Time's monotonic reading, which it asks because that takes
+// no system call.
+func Now() time.Duration { return origin().offset + time.Since(origin().at) }
+
+// origin ties time.Time's monotonic reading, whose own origin is the process's
+// business, to CLOCK_MONOTONIC. The kernel is asked first, so that Now is never
+// ahead of it: a lease ends early, not late.
+var origin = sync.OnceValue(func() (o struct {
+	offset time.Duration
+	at     time.Time
+}) {
 	var ts unix.Timespec
-	if unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) != nil {
-		return 0 // cannot happen on Linux; a lease counted from 0 is over
+	if unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) == nil { // cannot fail on Linux; a lease counted from 0 is over
+		o.offset = time.Duration(ts.Nano())
 	}
-	return time.Duration(ts.Nano())
-}
+	o.at = time.Now()
+	return o
+})
 
 // clock turns CLOCK_MONOTONIC into jiffies.
 type clock struct {
 	program *ebpf.Program // rota_clock
 	tick    time.Duration // of one jiffy: 1 s / HZ
 	base    reading       // an earlier one, to see that the jiffies keep up
+	latest  reading
 }
 
-// errClockLost: the jiffies fell behind CLOCK_MONOTONIC. A lease that was
+// readingAge is how long a reading serves. Jiffies follow CLOCK_MONOTONIC and
+// catch up by themselves when a tick came late (tick_do_update_jiffies64,
+// kernel/time/tick-sched.c), so an older reading is as safe as a new one; what
+// is late when a packet comes is what the margin is for.
+const readingAge = 200 * time.Millisecond
+
+// recent is a reading that is not older than readingAge.
+func (c *clock) recent() (reading, error) {
+	if c.latest.jiffies != 0 && Now()-c.latest.monotonic < readingAge {
+		return c.latest, nil
+	}
+	var err error
+	c.latest, err = c.now()
+	return c.latest, err
+}
+
+// ErrClockLost: the jiffies fell behind CLOCK_MONOTONIC. A lease that was
 // measured in them may have been too long.
-var errClockLost = errors.New("the kernel's jiffies fell behind CLOCK_MONOTONIC (was this machine paused?)")
+var ErrClockLost = errors.New("the kernel's jiffies fell behind CLOCK_MONOTONIC (was this machine paused?)")
 
 // baseAge is how long two readings are compared before the later one takes
 // the place of the earlier. Long enough for 2 % to exceed the ticks' jitter.
@@ -58,7 +86,7 @@ func newClock(program *ebpf.Program) (clock, error) {
 	return c, err
 }
 
-// now is a reading, or errClockLost once if the jiffies did not keep up since the last ones.
+// now is a reading, or ErrClockLost once if the jiffies did not keep up since the last ones.
 func (c *clock) now() (reading, error) {
 	r, err := c.read()
 	if err != nil {
@@ -71,7 +99,7 @@ func (c *clock) now() (reading, error) {
 		c.base = r
 	}
 	if lost {
-		return reading{}, fmt.Errorf("%v counted in %v: %w", counted, passed, errClockLost)
+		return reading{}, fmt.Errorf("%v counted in %v: %w", counted, passed, ErrClockLost)
 	}
 	return r, nil
 }

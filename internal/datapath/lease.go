@@ -21,18 +21,17 @@ const (
 // (CLOCK_MONOTONIC), less a margin of 2 % of the time left and 6 ticks. A time
 // that has passed, such as 0, ends the lease at once. If it fails the lease is over.
 //
-// Only the jiffies count in the kernel. The programs' clock reads them before it
-// reads CLOCK_MONOTONIC, and they never run ahead of that: whatever happens
-// in between, or a tick that was late by then, ends the lease early, never late. A
-// reading taken before the send that the lease counts from would be no safer, and
-// would miss ticks lost since. Ticks lost after it are what the margin is for.
+// Only the jiffies count in the kernel. They are read before CLOCK_MONOTONIC
+// and never run ahead of that: whatever happens in between, or a tick that was
+// late by then, ends the lease early, never late. Ticks that are late afterwards
+// are what the margin is for.
 func (d *Datapath) SetLease(until time.Duration) error {
 	d.leaseLock.Lock()
 	defer d.leaseLock.Unlock()
 	if d.control == nil {
 		return errClosed
 	}
-	r, err := d.clock.now()
+	r, err := d.clock.recent()
 	if err != nil {
 		d.control.lease.Store(0)
 		return fmt.Errorf("set the lease: %w", err)

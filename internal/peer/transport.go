@@ -169,7 +169,7 @@ func (t *Transport) sendOne(payload []byte) error {
 		return err
 	}
 	for {
-		err = unix.Sendto(t.sender, t.buf, unix.MSG_DONTWAIT, &t.to)
+		err = sendNow(t.sender, t.buf, &t.to)
 		if !errors.Is(err, unix.EINTR) {
 			return err
 		}
@@ -228,7 +228,7 @@ func (t *Transport) Run(ctx context.Context, handle func(Payload)) error {
 	var n int
 	var readErr error
 	read := func(fd uintptr) (done bool) {
-		n, readErr = unix.Read(int(fd), buf)
+		n, readErr = readNow(int(fd), buf)
 		return !errors.Is(readErr, unix.EAGAIN)
 	}
 	for ctx.Err() == nil {
