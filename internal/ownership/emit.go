@@ -137,6 +137,9 @@ func (n *Node) flags() Flags {
 	if n.stopped {
 		f |= FlagLeaving
 	}
+	if !n.proven {
+		f |= FlagUnproven
+	}
 	return f
 }
 
@@ -162,6 +165,7 @@ func (n *Node) nextWake() Time {
 		}
 		sooner(p.fence)
 		awake(p.heardAwake + n.quiet())
+		awake(p.heardAwake + n.deafAfter())
 		awake(p.heardAwake + n.take())
 		awake(p.echoAwake + n.take() + 2*n.cfg.Interval + 1)
 		if p.mutual && !n.view.has(p.ref) {

@@ -67,7 +67,7 @@ func (n *Node) hear(b *Beat) {
 	}
 	old := p.beat
 	p.beat, p.heard, p.heardAwake = b, n.now, n.awake
-	n.highest = max(n.highest, b.View.ID.Number)
+	n.highest, n.proven = max(n.highest, b.View.ID.Number), true
 	if p.silent {
 		p.silent, p.heardSince = false, n.awake
 		n.changed, n.tableDirty = true, true
@@ -272,15 +272,16 @@ func (n *Node) judgePeer(p *peer) {
 }
 
 // judgeDeaf: the interface has received nothing at all since the last peer of
-// the view fell silent. Then it is not the peers that are gone.
+// the view fell silent. Then it is not the peers that are gone. Without a view
+// every peer counts.
 func (n *Node) judgeDeaf() {
 	last, peers := Time(0), 0
-	for _, m := range n.view.Members {
-		if p := n.memberPeer(m.Ref); p != nil && !p.left {
+	for _, p := range n.peers {
+		if p.beat != nil && !p.left && (n.view.ID.Number == 0 || n.view.has(p.ref)) {
 			last, peers = max(last, p.heardAwake), peers+1
 		}
 	}
-	deaf := peers > 0 && n.awake-last >= n.quiet() && n.awake-n.frameAwake >= max(n.quiet(), 3*n.cfg.Interval)
+	deaf := peers > 0 && n.awake-last >= n.deafAfter() && n.awake-n.frameAwake >= n.deafAfter()
 	switch {
 	case deaf && n.bar != barDeaf:
 		n.note(NoteDeaf, "", "the interface has received no frame for %v: owns nothing until it does", round(n.awake-last))
@@ -292,6 +293,12 @@ func (n *Node) judgeDeaf() {
 			p.heardAwake, p.silent = n.awake, false // the silence was this node's own
 		}
 	}
+}
+
+// deafAfter is earlier than U, so that a peer that waits for this node's promise
+// is told in time.
+func (n *Node) deafAfter() time.Duration {
+	return max(n.cfg.Lease-3*n.cfg.Interval, 2*n.cfg.Interval)
 }
 
 // patience is how long (awake) a peer must have been mutual before it is

@@ -47,6 +47,7 @@ type Node struct {
 	stopped  bool
 	weights  []uint16
 
+	proven     bool // some frame has been received since the start
 	frameAwake Time // when the interface last received any frame
 
 	nextBeat Time
@@ -138,7 +139,7 @@ func (n *Node) Step(now Time, ev Event) []Effect {
 	case BeatReceived:
 		n.hear(e.Beat)
 	case FramesSeen:
-		n.frameAwake = n.awake
+		n.frameAwake, n.proven = n.awake, true
 	case SetWeights:
 		n.setWeights(e.Weights)
 	case Drain:

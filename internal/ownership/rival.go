@@ -31,7 +31,7 @@ func (n *Node) standingOf(p *peer) standing {
 	v := &p.beat.View
 	e := p.row(n.cfg.Self)
 	return standing{
-		deaf: p.beat.Flags&FlagDeaf != 0,
+		deaf: p.beat.Flags&(FlagDeaf|FlagUnproven) != 0,
 		size: len(v.Members),
 		// Right after a healing its beats are from before it could hear: only a
 		// link that stays one-way counts.
@@ -43,7 +43,7 @@ func (n *Node) standingOf(p *peer) standing {
 // ownStanding is that of this node's view, counting those of its members that
 // are still at hand.
 func (n *Node) ownStanding() standing {
-	return standing{size: max(n.bestSize(), 1), heard: true, lowest: n.view.Members[0].Name}
+	return standing{deaf: !n.proven, size: max(n.bestSize(), 1), heard: true, lowest: n.view.Members[0].Name}
 }
 
 // rival tells whether the peer owns, or is about to, under a view that has
@@ -84,7 +84,7 @@ func (n *Node) yieldToBetter() {
 			}
 			return
 		}
-		if n.rival(p, &n.view) && outranks(n.standingOf(p), standing{size: len(n.view.Members), heard: true, lowest: n.view.Members[0].Name}) {
+		if n.rival(p, &n.view) && outranks(n.standingOf(p), standing{deaf: !n.proven, size: len(n.view.Members), heard: true, lowest: n.view.Members[0].Name}) {
 			better = p.ref.Name
 		}
 	}

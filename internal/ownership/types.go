@@ -117,6 +117,9 @@ const (
 	FlagLeaving
 	// FlagDraining: an operator, a sign or a stop asks for weight 0 everywhere.
 	FlagDraining
+	// FlagUnproven: has received no frame at all since its start. It may serve
+	// alone, but makes nobody stand by.
+	FlagUnproven
 )
 
 // PoolBeat is what a beat says about one pool.

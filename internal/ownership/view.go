@@ -38,11 +38,46 @@ func (n *Node) follow() {
 	if best == &n.view || n.muted {
 		return
 	}
-	if n.serving() && (n.proposedByStranger(best) || n.bestSize() > len(best.Members)) {
-		n.refused = true
-		return
+	if n.serving() {
+		if n.proposedByStranger(best) {
+			return
+		}
+		if n.bestSize() > len(best.Members) || n.dropsUnconvicted(best) {
+			n.refused = true
+			return
+		}
 	}
 	n.join(*best)
+}
+
+// dropsUnconvicted: the view leaves out a member that this node finds mutual,
+// though neither a majority of the members at hand miss it nor have gone to
+// that view.
+func (n *Node) dropsUnconvicted(v *View) bool {
+	heard := n.heardMembers()
+	gone := 1 // this node would be one of them
+	for _, p := range heard {
+		if p.beat.View.ID == v.ID {
+			gone++
+		}
+	}
+	if 2*gone > len(heard)+1 {
+		return false
+	}
+	return slices.ContainsFunc(heard, func(p *peer) bool {
+		return p.mutual && !v.has(p.ref) && p.beat.Flags&(FlagDeaf|FlagLeaving) == 0 && !n.fallenOut(p) && !n.convicted(p, heard)
+	})
+}
+
+// heardMembers are the members of the view in force that are not silent.
+func (n *Node) heardMembers() []*peer {
+	var heard []*peer
+	for _, m := range n.view.Members {
+		if p := n.memberPeer(m.Ref); p != nil && !p.silent && !p.left && !p.unlike {
+			heard = append(heard, p)
+		}
+	}
+	return heard
 }
 
 // proposedByStranger: the proposer is not a member, not one that this node
@@ -216,10 +251,10 @@ func (n *Node) judgeConcord() {
 	}
 }
 
-// strangerOwns: somebody outside the view is heard and owns.
+// strangerOwns: somebody is heard who owns under a view without this node.
 func (n *Node) strangerOwns() bool {
 	return slices.ContainsFunc(n.peers, func(p *peer) bool {
-		return p.beat != nil && !p.silent && !p.left && !p.unlike && !n.view.has(p.ref) &&
+		return p.beat != nil && !p.silent && !p.left && !p.unlike && !p.beat.View.has(n.cfg.Self) &&
 			p.beat.owns() && p.beat.Flags&barredFlags == 0
 	})
 }
@@ -230,12 +265,7 @@ func (n *Node) strangerOwns() bool {
 // members miss each other and no majority says whose fault it is, all stay for
 // one lease more, and then the cut decides: one report convicts nobody.
 func (n *Node) bestMembers() ([]*peer, bool) {
-	var heard []*peer
-	for _, m := range n.view.Members {
-		if p := n.memberPeer(m.Ref); p != nil && !p.silent && !p.left && !p.unlike {
-			heard = append(heard, p)
-		}
-	}
+	heard := n.heardMembers()
 	var set []*peer
 	whole := true
 	for _, m := range n.view.Members {
@@ -373,8 +403,14 @@ func (n *Node) moreSuspect(a, b *peer) bool {
 	if quietA != quietB {
 		return quietA
 	}
+	if freshA, freshB := a != nil && n.fresh(a), b != nil && n.fresh(b); freshA != freshB {
+		return freshA
+	}
 	return n.nameOf(a) > n.nameOf(b)
 }
+
+// fresh: it has become mutual with this node only a moment ago.
+func (n *Node) fresh(p *peer) bool { return n.awake-p.mutualSince < 2*n.cfg.Lease }
 
 // quietFor: nothing has been heard from it for U.
 func (n *Node) quietFor(p *peer) bool { return n.awake-p.heardAwake >= n.quiet() }
