@@ -267,7 +267,7 @@ func daemonOn(iface, socket string) func(*testing.T, *machine, *settings) {
 		s := m.usual()
 		s.cluster += "-other"
 		s.iface, s.socket = iface, m.path(socket)
-		s.addresses = []string{"192.0.2.99"}
+		s.addresses = []string{otherShared.String()}
 		if iface == first {
 			s.cluster, s.addresses = m.usual().cluster, m.usual().addresses
 		}

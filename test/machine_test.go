@@ -3,6 +3,8 @@ package test
 import (
 	"context"
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,46 +17,73 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rota-cluster/rota/internal/api"
+	"github.com/rota-cluster/rota/internal/config"
 	"github.com/rota-cluster/rota/internal/lab"
 	"github.com/rota-cluster/rota/internal/lab/probe"
 	"github.com/rota-cluster/rota/internal/lab/segment"
 )
 
 // machine is one host on a segment with a client, on which tests configure and
-// run rota themselves. It has eth0 on the segment and eth1, whose other end is
+// run rota themselves, and where nothing may ever bind a shared address to
+// another MAC than a cluster's. It has eth0 on the segment and eth1, whose other end is
 // eth1-far of the same host.
 type machine struct {
 	lab    *lab.Lab
 	host   *segment.Host
 	client *probe.Client
 	dir    string // readable by everybody
+
+	bindings *probe.Bindings
+	macs     []net.HardwareAddr // of the clusters that daemons were started for
 }
+
+// otherShared is an address that only some configurations share.
+var otherShared = netip.MustParseAddr("192.0.2.99")
 
 const (
 	first  = "eth0"
 	second = "eth1"
 )
 
+// newMachine makes one. Its test runs beside those of other machines: they
+// share nothing, and mostly wait.
 func newMachine(t *testing.T) *machine {
 	t.Helper()
+	t.Parallel()
 	l, err := lab.New(lab.Options{Nodes: 1, Idle: true, Binary: binary})
 	must(t, err)
 	must(t, l.Start(soon(t)))
 	t.Cleanup(func() { must(t, l.Close()) })
 	m := &machine{lab: l, host: l.Node(0).Host(), client: l.Client()}
+	m.bindings, err = probe.OpenBindings(l.Segment(), append(l.Shared(), otherShared))
+	must(t, err)
+	listener := probe.Start(context.Background(), func(ctx context.Context) (struct{}, error) { return struct{}{}, m.bindings.Run(ctx) })
+	t.Cleanup(func() {
+		must(t, m.bindings.Check(m.macs...))
+		_, err := listener.Stop()
+		must(t, err)
+	})
 	m.dir, err = os.MkdirTemp("", "rota")
 	must(t, err)
 	t.Cleanup(func() { must(t, os.RemoveAll(m.dir)) })
 	must(t, os.Chmod(m.dir, 0o755))
 	m.write(t, "key", order(t, "key", "generate"), 0o600)
+	// On the interfaces to come an address is usable at once.
+	m.do(t, func() error { return os.WriteFile("/proc/sys/net/ipv6/conf/default/dad_transmits", []byte("0"), 0) })
+	m.addInterface(t, second)
+	return m
+}
+
+// addInterface makes another interface, up, with its other end in the same host.
+func (m *machine) addInterface(t *testing.T, name string) {
+	t.Helper()
 	m.do(t, func() error {
-		if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: second}, PeerName: second + "-far"}); err != nil {
+		if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: name}, PeerName: name + "-far"}); err != nil {
 			return err
 		}
-		return setLink(second+"-far", netlink.LinkSetUp)
+		return setLink(name+"-far", netlink.LinkSetUp)
 	})
-	m.setUp(t, second)
-	return m
+	m.setUp(t, name)
 }
 
 // setUp sets an interface up and waits until its addresses are tried, after
@@ -184,11 +213,14 @@ type running struct {
 // start starts the daemon in the host and does not wait for anything.
 func (m *machine) start(t *testing.T, s settings) *running {
 	t.Helper()
-	config := m.configure(t, "rota.yaml", s)
+	file := m.configure(t, "rota.yaml", s)
+	c, err := config.Load(file)
+	must(t, err)
+	m.macs = append(m.macs, c.Pools[0].ClusterMAC(c.Cluster))
 	log, err := os.CreateTemp(m.dir, "log")
 	must(t, err)
 	defer log.Close() // the child has its own
-	r := &running{t: t, cmd: exec.Command(binary, "run", "--config", config), log: log.Name(), socket: s.socket, ended: make(chan struct{})}
+	r := &running{t: t, cmd: exec.Command(binary, "run", "--config", file), log: log.Name(), socket: s.socket, ended: make(chan struct{})}
 	r.cmd.Stdout, r.cmd.Stderr = log, log
 	must(t, m.host.Start(r.cmd))
 	go func() {

@@ -170,6 +170,9 @@ func (d *daemon) serve(ctx context.Context, socket net.Listener) error {
 	d.log.Info("started", "version", d.version, "node", d.cfg.Node.Name, "incarnation", d.loop.incarnation,
 		"interface", d.host.link.Name, "datapath", d.host.attachment.Mode().String(), "because", d.host.attachment.Reason())
 	err := d.loop.run(outer)
+	if errors.Is(err, errGone) {
+		err = fmt.Errorf("interface %s: %w", d.host.link.Name, err)
+	}
 	stopRest()
 	rest.Wait()
 	close(errs)

@@ -190,6 +190,10 @@ func (h *host) macs() []net.HardwareAddr {
 func (h *host) tearDown() error {
 	h.data.Expire()
 	var errs []error
+	link, err := netcfg.LinkByIndex(h.link.Index)
+	if err == nil {
+		h.link = link // it may have another name by now
+	}
 	for _, a := range h.addresses() {
 		errs = append(errs, removeOwn(h.link, a))
 	}
@@ -198,6 +202,9 @@ func (h *host) tearDown() error {
 	}
 	errs = append(errs, datapath.Remove(h.link))
 	for _, m := range h.macs() {
+		if errors.Is(err, netcfg.ErrNoInterface) {
+			break // its list has gone with it
+		}
 		errs = append(errs, netcfg.StopReceiving(h.link, m))
 	}
 	errs = append(errs, h.data.Close())
