@@ -155,12 +155,13 @@ func (n *Node) propose() {
 		return
 	}
 	var set []Member
+	uniting := n.discord != 0 && n.awake-n.discord >= 2*n.cfg.Lease
 	switch {
 	case n.view.ID.Number == 0:
 		set = n.firstSet()
 	case n.bar != barNone && n.strangerOwns():
 		return // it waits to be taken in
-	case n.discord != 0 && n.awake-n.discord >= 2*n.cfg.Lease:
+	case uniting:
 		set = n.unitedSet()
 	default:
 		set = n.nextSet()
@@ -169,7 +170,7 @@ func (n *Node) propose() {
 		return
 	}
 	v := View{Members: set, Pins: n.view.Pins}
-	if n.view.sameContent(&v) && (!n.someoneBarred() && !n.refused || n.awake-n.viewAwake < n.cfg.Interval) {
+	if !uniting && n.view.sameContent(&v) && (!n.someoneBarred() && !n.refused || n.awake-n.viewAwake < n.cfg.Interval) {
 		return
 	}
 	n.discord = 0
