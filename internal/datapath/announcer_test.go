@@ -34,7 +34,7 @@ func outgoing() []outgoingRow {
 		{"ARP reply to another node's request with a shared sender", from(arp(2, nodeMAC, other4, testMAC, web4)), nil, false},
 		{"ARP reply, padded", padded(18, from(arpFor(nodeMAC, web4))), padded(18, from(arpFor(testMAC, web4))), true},
 		{"ARP reply in a VLAN", from(tagged(etherTypeVLAN, 7, arpFor(nodeMAC, web4))), from(tagged(etherTypeVLAN, 7, arpFor(testMAC, web4))), true},
-		{"ARP reply that has the cluster's MAC", from(arpFor(testMAC, web4)), from(arpFor(testMAC, web4)), true},
+		{hasClusterMAC, from(arpFor(testMAC, web4)), from(arpFor(testMAC, web4)), true},
 		{"ARP request of the node for a shared address", from(arp(1, nodeMAC, other4, none, web4)), nil, false},
 		{"ARP probe for a shared address", from(arp(1, nodeMAC, "0.0.0.0", none, web4)), nil, false},
 		{"ARP reply of the node", from(arpFor(nodeMAC, other4)), nil, false},
@@ -103,13 +103,21 @@ func TestGuard(t *testing.T) {
 	for _, r := range outgoing() {
 		t.Run(r.words, func(t *testing.T) {
 			want := what{out: r.before}
-			if r.shared {
+			if r.shared && r.words != hasClusterMAC {
 				want.verdict, want.dropped = DropGuard, true
 			}
 			expectOutgoing(t, d, d.programs.RotaGuard, r.before, want)
 		})
+		if r.after == nil || bytes.Equal(r.after, drop) || bytes.Equal(r.after, r.before) {
+			continue
+		}
+		t.Run(r.words+", as the announcer leaves it", func(t *testing.T) {
+			expectOutgoing(t, d, d.programs.RotaGuard, r.after, what{out: r.after})
+		})
 	}
 }
+
+const hasClusterMAC = "ARP reply that has the cluster's MAC"
 
 func expectOutgoing(t *testing.T, d *Datapath, p *ebpf.Program, frame []byte, want what) {
 	t.Helper()
