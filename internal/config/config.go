@@ -11,11 +11,13 @@ import (
 // Bounds of the values. Durations are inclusive on both sides.
 const (
 	MaxPools     = ownership.MaxPools // pools in a file
-	MaxAddresses = 256                // shared addresses in a file, all pools together
-	MaxNodes     = ownership.MaxNodes
-	MaxWeight    = 1000
-	MinBuckets   = 2
-	MaxBuckets   = 65536
+	MaxAddresses = 128                // shared addresses in a file, all pools together
+	// MaxAllBuckets in a file, all pools together: what a beat can tell of them all.
+	MaxAllBuckets = 262144
+	MaxNodes      = ownership.MaxNodes
+	MaxWeight     = 1000
+	MinBuckets    = 2
+	MaxBuckets    = 65536
 
 	MinInterval = 5 * time.Millisecond
 	MaxInterval = 10 * time.Second

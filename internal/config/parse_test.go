@@ -307,8 +307,9 @@ func TestPoolsAreCounted(t *testing.T) {
 		}
 		return b.String()
 	}
-	mustParse(t, pools(64, 4))
-	for _, text := range []string{pools(65, 1), pools(64, 5)} {
+	mustParse(t, pools(64, 2))
+	many := strings.ReplaceAll(pools(5, 1), "  addresses", "  buckets: 65536\n  addresses")
+	for _, text := range []string{pools(65, 1), pools(64, 3), many} {
 		if _, err := Parse("f", []byte(text)); err == nil || !strings.Contains(err.Error(), "at most") {
 			t.Errorf("got %v", err)
 		}

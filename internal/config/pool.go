@@ -49,6 +49,13 @@ func (c *Config) readPools(v value) {
 	if len(addrs) > MaxAddresses {
 		v.fail("hold %d addresses together; at most %d", len(addrs), MaxAddresses)
 	}
+	var buckets uint64
+	for _, p := range c.Pools {
+		buckets += uint64(p.Buckets)
+	}
+	if buckets > MaxAllBuckets {
+		v.fail("have %d buckets together; at most %d", buckets, MaxAllBuckets)
+	}
 }
 
 func readPool(v value, names places[string], addrs places[netip.Addr]) Pool {

@@ -11,7 +11,6 @@ import (
 
 var (
 	nodeMAC   = net.HardwareAddr{0x02, 0xaa, 0, 0, 0, 1}
-	peerMAC   = net.HardwareAddr{0x02, 0xaa, 0, 0, 0, 2}
 	clientMAC = net.HardwareAddr{0x02, 0xcc, 0, 0, 0, 1}
 )
 

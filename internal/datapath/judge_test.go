@@ -10,7 +10,6 @@ import (
 	"github.com/cilium/ebpf"
 
 	"github.com/rota-cluster/rota/internal/flowhash"
-	"github.com/rota-cluster/rota/internal/ownership"
 )
 
 const (
@@ -144,5 +143,3 @@ func expectVerdictAt(t *testing.T, d *Datapath, place string, frame []byte, want
 		t.Errorf("%s: the frame was changed to\n%x from\n%x", place, got.out, frame)
 	}
 }
-
-var allStates = []State{ownership.Foreign, ownership.Mine, ownership.Lingering, ownership.Contested}

@@ -109,7 +109,7 @@ func openTCP(t *testing.T, server, client string) (established, timeWait uint16,
 	if err := here.Close(); err != nil {
 		return 0, 0, err
 	}
-	if _, err := there.Read(make([]byte, 1)); err != io.EOF {
+	if _, err := there.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		return 0, 0, fmt.Errorf("read from a connection that was closed: %w", err)
 	}
 	return established, timeWait, there.Close()
