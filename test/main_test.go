@@ -73,13 +73,19 @@ func order(t *testing.T, args ...string) string {
 // finish runs a prepared command to its end, which may be a failure.
 func finish(t *testing.T, cmd *exec.Cmd, run func(*exec.Cmd) error) outcome {
 	t.Helper()
+	o, err := conclude(cmd, run)
+	must(t, err)
+	return o
+}
+
+func conclude(cmd *exec.Cmd, run func(*exec.Cmd) error) (outcome, error) {
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := run(cmd)
 	if _, failed := errors.AsType[*exec.ExitError](err); err != nil && !failed {
-		t.Fatalf("%v: %v", cmd.Args, err)
+		return outcome{}, fmt.Errorf("%v: %w", cmd.Args, err)
 	}
-	return outcome{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+	return outcome{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}, nil
 }
 
 func soon(t *testing.T) context.Context {

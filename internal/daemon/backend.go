@@ -25,7 +25,7 @@ func newLoop(cfg *config.Config, h *host, own ownership.Config, tx *peer.Transpo
 		node: ownership.New(own, now()), incarnation: own.Self.Incarnation,
 		events: newJournal(), received: peer.NewQueue[*ownership.Beat](receiveQueue),
 		name: cfg.Node.Name, ifindex: h.link.Index, interval: cfg.Heartbeat.Interval, lease: cfg.Heartbeat.Lease,
-		sockets: make(chan socketLook, 1), orders: make(chan func() error),
+		sockets: make(chan socketLook, 1), orders: make(chan func() error), done: make(chan struct{}),
 	}
 	var timeouts []time.Duration
 	for _, p := range cfg.Pools {

@@ -139,6 +139,7 @@ func (d *daemon) serve(ctx context.Context, socket net.Listener) error {
 	inner, stopRest := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopRest()
 
+	hurry(d.log) // before more threads begin than there have to be
 	var rest sync.WaitGroup
 	errs := make(chan error, 3)
 	run := func(what string, f func() error) {
@@ -160,7 +161,6 @@ func (d *daemon) serve(ctx context.Context, socket net.Listener) error {
 		return api.NewServer(d, d.log).Run(inner, socket)
 	})
 
-	hurry(d.log)
 	for _, w := range d.cfg.Warnings {
 		d.log.Warn(w.Error())
 	}

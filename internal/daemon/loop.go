@@ -47,6 +47,7 @@ type loop struct {
 	nextLook  ownership.Time
 
 	orders chan func() error
+	done   chan struct{} // closed when run returns
 	wakeAt ownership.Time
 
 	framesAt    ownership.Time // the last look at the interface
@@ -73,6 +74,7 @@ const lookEvery = time.Second
 // run handles events until ctx is done, then says goodbye. An error means that
 // the datapath no longer does what it is told; its lease is over then.
 func (l *loop) run(ctx context.Context) error {
+	defer close(l.done)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -98,11 +100,16 @@ func (l *loop) run(ctx context.Context) error {
 	}
 }
 
-// ask runs do in the loop and waits for it. It gives up when ctx is done.
+// errStopping answers those who ask too late.
+var errStopping = errors.New("the daemon is stopping")
+
+// ask runs do in the loop and waits for it. It gives up when ctx is done, or the loop.
 func (l *loop) ask(ctx context.Context, do func() error) error {
 	result := make(chan error, 1)
 	select {
 	case l.orders <- func() error { err := do(); result <- err; return err }:
+	case <-l.done:
+		return errStopping
 	case <-ctx.Done():
 		return fmt.Errorf("the daemon does not answer: %w", context.Cause(ctx))
 	}
