@@ -67,6 +67,9 @@ type Heartbeat struct {
 	Sent       uint64            `json:"sent"`
 	Received   uint64            `json:"received"`
 	Dropped    map[string]uint64 `json:"dropped"` // by reason
+	// Keys are the ids of the cluster keys whose beats are accepted. The first
+	// is the one that this node seals with.
+	Keys []string `json:"keys"`
 }
 
 // Node is what this node knows of one node.
@@ -124,6 +127,7 @@ func (s *Status) complete() {
 	notNil(&s.Nodes)
 	notNil(&s.Pools)
 	mapNotNil(&s.Heartbeat.Dropped)
+	notNil(&s.Heartbeat.Keys)
 	for i := range s.Nodes {
 		notNil(&s.Nodes[i].Health)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -25,7 +26,13 @@ type Env struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	Getenv         func(string) string
+	// Hangups (SIGHUP) make a daemon read its key file again, and end any other
+	// command. Nil: there are none.
+	Hangups <-chan os.Signal
 }
+
+// runs is the one command that a hangup does not end.
+const runs = "run"
 
 // program is one run of the command.
 type program struct {
@@ -48,12 +55,28 @@ func Main(ctx context.Context, env Env, args []string) int {
 	root.SetIn(env.Stdin)
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	root.PersistentPreRun = func(cmd *cobra.Command, _ []string) {
+		if cmd.Name() != runs {
+			go endOn(ctx, env.Hangups, end)
+		}
+	}
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitDone
 	}
 	fmt.Fprintln(env.Stderr, complaint(err))
 	return exitCode(err)
+}
+
+// endOn ends a command at the first signal.
+func endOn(ctx context.Context, signals <-chan os.Signal, end func()) {
+	select {
+	case <-signals:
+		end()
+	case <-ctx.Done():
+	}
 }
 
 // complaint is the error as it is told. Errors of a file begin with its name,

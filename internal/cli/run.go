@@ -14,11 +14,12 @@ import (
 func (p *program) run() *cobra.Command {
 	var path, level string
 	cmd := &cobra.Command{
-		Use:   "run",
+		Use:   runs,
 		Short: "Run the daemon: take part in the cluster until stopped",
 		Long: `Run the daemon in the foreground: join the cluster, take a share of the buckets,
 answer the other commands. SIGTERM and SIGINT make it say goodbye and leave the
-host as it was. What it does is told on standard error.`,
+host as it was; SIGHUP makes it read the key file again (see rota key rotate).
+What it does is told on standard error.`,
 		Example: `  rota run --config /etc/rota/rota.yaml`,
 		Args:    arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -34,7 +35,7 @@ host as it was. What it does is told on standard error.`,
 				c.API.Socket = p.socket
 			}
 			log := slog.New(slog.NewTextHandler(p.Stderr, &slog.HandlerOptions{Level: least}))
-			return daemon.Run(cmd.Context(), c, Version(), log)
+			return daemon.Run(cmd.Context(), c, Version(), p.Hangups, log)
 		},
 	}
 	configFlag(cmd, &path)

@@ -2,13 +2,8 @@ package config
 
 import (
 	"bytes"
-	"encoding/base64"
 	"fmt"
 	"net/netip"
-	"os"
-	"path/filepath"
-	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/rota-cluster/rota/internal/flowhash"
@@ -125,71 +120,5 @@ func TestSeedFrom(t *testing.T) {
 	h := p.Hasher(0)
 	if want := (flowhash.Hasher{Mode: flowhash.SourceAddressPort, Prefix4: 24, Prefix6: 64, Buckets: 4096}); h != want {
 		t.Errorf("hasher %+v, want %+v", h, want)
-	}
-}
-
-func TestKeys(t *testing.T) {
-	line, err := GenerateKey(bytes.NewReader(bytes.Repeat([]byte{5}, KeySize)))
-	if err != nil || strings.ContainsAny(line, "\r\n ") {
-		t.Fatalf("%q, %v", line, err)
-	}
-	path := filepath.Join(t.TempDir(), "key")
-	if err := os.WriteFile(path, []byte(line+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	key, err := LoadKey(path)
-	if err != nil || !bytes.Equal(key, bytes.Repeat([]byte{5}, KeySize)) {
-		t.Errorf("%v, %v", key, err)
-	}
-	if _, err := GenerateKey(strings.NewReader("short")); err == nil {
-		t.Error("a key of five bytes")
-	}
-}
-
-func TestKeyRefusals(t *testing.T) {
-	b64 := func(n int) string { return base64.StdEncoding.EncodeToString(make([]byte, n)) }
-	for _, row := range []struct {
-		name, content string
-		mode          os.FileMode
-		want          string
-	}{
-		{"readable by all", b64(32), 0o644, "can be used by others (mode 0644); run: chmod 600 "},
-		{"readable by the group", b64(32), 0o640, "can be used by others (mode 0640)"},
-		{"empty", "", 0o600, "holds 0 bytes, not 32; make one with rota key generate"},
-		{"short", b64(16), 0o600, "holds 16 bytes, not 32"},
-		{"two lines", b64(32) + "\n" + b64(32), 0o600, "is not one line of base64"},
-		{"broken over two lines", b64(32)[:20] + "\n" + b64(32)[20:], 0o600, "is not one line of base64"},
-		{"not base64", "geheim!", 0o600, "is not one line of base64 as rota key generate prints it"},
-		{"huge", strings.Repeat("A", 4096), 0o600, "is not one line of base64"},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "key")
-			if err := os.WriteFile(path, []byte(row.content), row.mode); err != nil {
-				t.Fatal(err)
-			}
-			refused(t, path, row.want)
-			if row.content != "" && strings.Contains(fmt.Sprint(LoadKey(path)), row.content) {
-				t.Error("the message holds the secret")
-			}
-		})
-	}
-	t.Run("absent", func(t *testing.T) {
-		refused(t, filepath.Join(t.TempDir(), "none"), "does not exist; copy it from another node, or for a new cluster: (umask 077; rota key generate > ")
-	})
-	t.Run("a folder", func(t *testing.T) { refused(t, t.TempDir(), "is not a regular file") })
-	t.Run("a pipe that nobody writes", func(t *testing.T) {
-		path := filepath.Join(t.TempDir(), "fifo")
-		if err := syscall.Mkfifo(path, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		refused(t, path, "is not a regular file")
-	})
-}
-
-func refused(t *testing.T, path, want string) {
-	t.Helper()
-	_, err := LoadKey(path)
-	if err == nil || !strings.HasPrefix(err.Error(), "key file "+path+" ") || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
-		t.Errorf("got %v, want %s", err, want)
 	}
 }

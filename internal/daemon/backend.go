@@ -37,10 +37,10 @@ func newLoop(cfg *config.Config, h *host, own ownership.Config, tx *peer.Transpo
 }
 
 // ownershipConfig is what the state machine needs to know.
-func ownershipConfig(cfg *config.Config, h *host, self ownership.Ref, source netip.Addr, key []byte) ownership.Config {
+func ownershipConfig(cfg *config.Config, h *host, self ownership.Ref, source netip.Addr, secret []byte) ownership.Config {
 	c := ownership.Config{
 		Self: self, Host: hostID(h.link.MAC), Interval: cfg.Heartbeat.Interval, Lease: cfg.Heartbeat.Lease,
-		Quorum: cfg.Quorum, ExpectedNodes: cfg.ExpectedNodes, Seed: binary.LittleEndian.Uint64(key) ^ hostID(h.link.MAC),
+		Quorum: cfg.Quorum, ExpectedNodes: cfg.ExpectedNodes, Seed: binary.LittleEndian.Uint64(secret) ^ hostID(h.link.MAC),
 	}
 	if source.IsValid() {
 		c.Address = source.String()

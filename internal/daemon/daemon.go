@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -31,20 +32,20 @@ type daemon struct {
 	started time.Time
 	version string
 
-	host   *host
-	tx     *peer.Transport
-	opener *wire.Opener
-	loop   *loop
+	host *host
+	tx   *peer.Transport
+	ear  *ear
+	loop *loop
 }
 
 // Run serves until ctx is done, then says goodbye and leaves the host as it
 // was. An error is one line that says what to do. Whatever is half done when
-// it fails is undone.
-func Run(ctx context.Context, cfg *config.Config, version string, log *slog.Logger) (err error) {
+// it fails is undone. At each hangup it reads the key file again.
+func Run(ctx context.Context, cfg *config.Config, version string, hangups <-chan os.Signal, log *slog.Logger) (err error) {
 	if err := checkPrivileges(); err != nil {
 		return err
 	}
-	key, err := config.LoadKey(cfg.KeyFile)
+	keys, err := config.LoadKeys(cfg.KeyFile)
 	if err != nil {
 		return err
 	}
@@ -62,16 +63,16 @@ func Run(ctx context.Context, cfg *config.Config, version string, log *slog.Logg
 		return err
 	}
 	d := &daemon{cfg: cfg, log: log, started: time.Now(), version: version}
-	d.host, err = setUp(cfg, key, link, log)
+	d.host, err = setUp(cfg, keys.Hash, link, log)
 	if err != nil {
 		return errors.Join(err, socket.Close())
 	}
 	defer func() { err = errors.Join(err, d.host.tearDown()) }()
-	if err := d.connect(key); err != nil {
+	if err := d.connect(keys); err != nil {
 		return errors.Join(err, socket.Close())
 	}
 	defer func() { err = errors.Join(err, d.tx.Close()) }()
-	return d.serve(ctx, socket)
+	return d.serve(ctx, socket, hangups)
 }
 
 // usableLink finds the interface and says what is wrong with it.
@@ -102,7 +103,7 @@ func usableLink(cfg *config.Config) (netcfg.Link, error) {
 const minMTU6 = 1280
 
 // connect makes what talks to the peers, and the loop that listens to them.
-func (d *daemon) connect(key []byte) error {
+func (d *daemon) connect(keys config.Keys) error {
 	cfg, link := d.cfg, d.host.link
 	first := cfg.Pools[0]
 	self := ownership.Ref{Name: cfg.Node.Name, Incarnation: nextIncarnation(cfg.StateDir, time.Now(), d.log)}
@@ -118,22 +119,25 @@ func (d *daemon) connect(key []byte) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("interface %s: %w", link.Name, err), tx.Close())
 	}
-	sealer, err := wire.NewSealer(wire.SealerConfig{Key: key, Cluster: cfg.Cluster, Self: self, PartSize: part, Random: rand.Reader})
+	sealer, err := wire.NewSealer(wire.SealerConfig{Key: keys.Seal, Cluster: cfg.Cluster, Self: self, PartSize: part, Random: rand.Reader})
 	if err != nil {
 		return errors.Join(err, tx.Close())
 	}
-	opener, err := wire.NewOpener(wire.OpenerConfig{Keys: [][]byte{key}, Cluster: cfg.Cluster, Self: self})
+	opener, err := wire.NewOpener(wire.OpenerConfig{Keys: keys.Accepted(), Cluster: cfg.Cluster, Self: self})
 	if err != nil {
 		return errors.Join(err, tx.Close())
 	}
-	d.tx, d.opener = tx, opener
-	d.loop = newLoop(cfg, d.host, ownershipConfig(cfg, d.host, self, source, key), tx, sealer, d.log)
+	if d.ear, err = newEar(opener, keys); err != nil {
+		return errors.Join(err, tx.Close())
+	}
+	d.tx = tx
+	d.loop = newLoop(cfg, d.host, ownershipConfig(cfg, d.host, self, source, keys.Hash), tx, sealer, d.log)
 	return nil
 }
 
 // serve runs everything until ctx is done or a part fails. The loop ends
 // first, with its goodbye; what it needs for that ends after it.
-func (d *daemon) serve(ctx context.Context, socket net.Listener) error {
+func (d *daemon) serve(ctx context.Context, socket net.Listener, hangups <-chan os.Signal) error {
 	outer, stopLoop := context.WithCancelCause(ctx)
 	defer stopLoop(nil)
 	inner, stopRest := context.WithCancel(context.WithoutCancel(ctx))
@@ -160,6 +164,7 @@ func (d *daemon) serve(ctx context.Context, socket net.Listener) error {
 	run("answer on "+d.cfg.API.Socket, func() error {
 		return api.NewServer(d, d.log).Run(inner, socket)
 	})
+	rest.Go(func() { d.obey(inner, hangups) })
 
 	for _, w := range d.cfg.Warnings {
 		d.log.Warn(w.Error())
@@ -169,6 +174,7 @@ func (d *daemon) serve(ctx context.Context, socket net.Listener) error {
 	}
 	d.log.Info("started", "version", d.version, "node", d.cfg.Node.Name, "incarnation", d.loop.incarnation,
 		"interface", d.host.link.Name, "datapath", d.host.attachment.Mode().String(), "because", d.host.attachment.Reason())
+	d.logKeys("has read the key file")
 	err := d.loop.run(outer)
 	if errors.Is(err, errGone) {
 		err = fmt.Errorf("interface %s: %w", d.host.link.Name, err)
@@ -187,7 +193,7 @@ func (d *daemon) serve(ctx context.Context, socket net.Listener) error {
 // that a flood of garbage can push no beat out of it and takes none of the
 // loop's time. What is dropped is counted by the opener.
 func (d *daemon) open(p peer.Payload) {
-	if beat, _ := d.opener.Open(p.Data); beat != nil {
+	if beat, _ := d.ear.open(p.Data); beat != nil {
 		d.loop.received.Put(beat)
 	}
 }

@@ -28,11 +28,11 @@ type host struct {
 // addresses up, in the order in which no moment is unfiltered or announces the
 // node's own MAC. What an earlier start left is taken over or removed. If it
 // fails, nothing is left.
-func setUp(cfg *config.Config, key []byte, link netcfg.Link, log *slog.Logger) (*host, error) {
+func setUp(cfg *config.Config, secret []byte, link netcfg.Link, log *slog.Logger) (*host, error) {
 	h := &host{cfg: cfg, link: link}
 	options := datapath.Options{BeatPort: cfg.Heartbeat.Port}
 	for _, p := range cfg.Pools {
-		seed := p.SeedFrom(key)
+		seed := p.SeedFrom(secret)
 		h.seeds = append(h.seeds, seed)
 		options.Pools = append(options.Pools, datapath.Pool{
 			Name: p.Name, Addresses: p.Addresses, Hasher: p.Hasher(seed), MAC: p.ClusterMAC(cfg.Cluster),

@@ -52,8 +52,9 @@ func (d *daemon) heartbeat(sent uint64) api.Heartbeat {
 	ms := func(t time.Duration) float64 { return float64(t) / float64(time.Millisecond) }
 	h := api.Heartbeat{
 		IntervalMS: ms(d.cfg.Heartbeat.Interval), LeaseMS: ms(d.cfg.Heartbeat.Lease), Sent: sent, Dropped: map[string]uint64{},
+		Keys: d.ear.keysInUse(),
 	}
-	for r, n := range d.opener.Counts() {
+	for r, n := range d.ear.counts() {
 		switch reason := wire.Reason(r); {
 		case reason == wire.ReasonAccepted:
 			h.Received = n

@@ -47,7 +47,7 @@ func standIn(configFile string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := config.LoadKey(c.KeyFile); err != nil {
+	if _, err := config.LoadKeys(c.KeyFile); err != nil {
 		return err
 	}
 	pidFile := filepath.Join(filepath.Dir(c.API.Socket), pidName)

@@ -6,6 +6,7 @@ import (
 	"crypto/hkdf"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 )
 
@@ -38,6 +39,15 @@ func newRootKey(key []byte) (rootKey, error) {
 	}
 	return rootKey{id: keyID(id), prk: prk}, nil
 }
+
+// KeyID is the name of a cluster key that logs and status give it. It gives
+// nothing away about the key.
+func KeyID(key []byte) (string, error) {
+	root, err := newRootKey(key)
+	return root.id.String(), err
+}
+
+func (id keyID) String() string { return hex.EncodeToString(id[:]) }
 
 // session is what one AES key belongs to: one Sealer of one incarnation. The
 // sender's name and the cluster's enter the key as well.

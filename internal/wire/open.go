@@ -64,6 +64,16 @@ func (o *Opener) SetKeys(keys [][]byte) error {
 	return nil
 }
 
+// KeyOf is the KeyID of the cluster key that the newest authentic payload of
+// this sender was sealed with; false if there was none.
+func (o *Opener) KeyOf(from ownership.Ref) (string, bool) {
+	s := o.senders[from.Name]
+	if s == nil || s.incarnation != from.Incarnation {
+		return "", false
+	}
+	return s.session.key.String(), true
+}
+
 // Counts tells how often Open returned each Reason.
 func (o *Opener) Counts() Counts { return o.counts.snapshot() }
 

@@ -51,6 +51,8 @@ func (o *Opener) admit(s *sender, r raw, id session, aead cipher.AEAD) (*sender,
 	}
 	if id.incarnation > s.incarnation {
 		s.seq = 0
+	} else if id != s.session && s.past(r.seq()) {
+		return nil, ReasonReplayed // from before a change of keys: the present session stays
 	}
 	if id != s.session && s.drop() { // parts of two sessions make no beat
 		o.abandoned.Add(1)
@@ -78,11 +80,16 @@ func (o *Opener) makeRoom() bool {
 	return true
 }
 
+// past tells whether a beat of this number is no news whatever its parts.
+func (s *sender) past(seq uint64) bool {
+	return seq <= s.seq || s.have != 0 && seq < s.joining
+}
+
 // judge tells whether an authentic part of the current session is news.
 func (s *sender) judge(r raw) Reason {
 	seq := r.seq()
 	switch {
-	case seq <= s.seq, s.have != 0 && seq < s.joining:
+	case s.past(seq):
 		return ReasonReplayed
 	case s.have == 0 || seq > s.joining:
 		return ReasonAccepted

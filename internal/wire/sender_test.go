@@ -143,6 +143,45 @@ func TestKeysAreRotatedWithoutALostBeat(t *testing.T) {
 	open(ReasonUnknownKey, "a session whose key was taken away")
 }
 
+// TestAReplayUnderAnOldKeyDisturbsNothing: neither a beat that is being put
+// together, nor what is known of its sender's key.
+func TestAReplayUnderAnOldKeyDisturbsNothing(t *testing.T) {
+	s, o := mustSealer(t, peerRef, smallParts), mustOpener(t)
+	if err := o.SetKeys([][]byte{testKey, otherKey}); err != nil {
+		t.Fatal(err)
+	}
+	old := big(t, s, 1)
+	for _, p := range old {
+		o.Open(p)
+	}
+	if err := s.SetKey(otherKey); err != nil {
+		t.Fatal(err)
+	}
+	parts := big(t, s, 2)
+	want, err := KeyID(otherKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, p := range parts {
+		beat, reason := o.Open(p)
+		if last := i == len(parts)-1; last != (beat != nil) || last != (reason == ReasonAccepted) {
+			t.Errorf("part %d: %v", i, reason)
+		}
+		if _, reason := o.Open(old[i]); reason != ReasonReplayed {
+			t.Errorf("a replay of part %d: %v", i, reason)
+		}
+		if id, known := o.KeyOf(peerRef); !known || id != want {
+			t.Errorf("after part %d its key is %q, %v", i, id, known)
+		}
+	}
+	if n := o.Abandoned(); n != 0 {
+		t.Errorf("%d beats abandoned", n)
+	}
+	if _, known := o.KeyOf(ownership.Ref{Name: peerRef.Name, Incarnation: peerRef.Incarnation + 1}); known {
+		t.Error("knows the key of an incarnation that has not spoken")
+	}
+}
+
 func TestSendersAreBounded(t *testing.T) {
 	beat := plainBeat(1)
 	o := mustOpener(t)

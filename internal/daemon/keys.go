@@ -1,0 +1,157 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/rota-cluster/rota/internal/config"
+	"github.com/rota-cluster/rota/internal/ownership"
+	"github.com/rota-cluster/rota/internal/wire"
+)
+
+// ear is the Opener, which the receiving goroutine uses, with what others
+// may do to it meanwhile.
+type ear struct {
+	mu     sync.Mutex
+	opener *wire.Opener
+	ids    []string // of the accepted keys; the first seals
+}
+
+func newEar(o *wire.Opener, keys config.Keys) (*ear, error) {
+	ids, err := keyIDs(keys)
+	return &ear{opener: o, ids: ids}, err
+}
+
+func (e *ear) open(payload []byte) (*ownership.Beat, wire.Reason) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.opener.Open(payload)
+}
+
+// counts tells how often open returned each Reason. It does not wait.
+func (e *ear) counts() wire.Counts { return e.opener.Counts() }
+
+// keysInUse are the ids of the keys accepted; the first seals.
+func (e *ear) keysInUse() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.ids
+}
+
+// accept replaces the accepted keys.
+func (e *ear) accept(keys config.Keys) error {
+	ids, err := keyIDs(keys)
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.opener.SetKeys(keys.Accepted()); err != nil {
+		return err
+	}
+	e.ids = ids
+	return nil
+}
+
+// keyOf is the id of the key that a sender's newest beat was sealed with.
+func (e *ear) keyOf(from ownership.Ref) (id string, known bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.opener.KeyOf(from)
+}
+
+func keyIDs(keys config.Keys) ([]string, error) {
+	var ids []string
+	for _, key := range keys.Accepted() {
+		id, err := wire.KeyID(key)
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
+// obey does what hangups (SIGHUP) ask for, until ctx is done: it reads the key
+// file again. What is wrong with it is told in one line, and nothing changes.
+func (d *daemon) obey(ctx context.Context, hangups <-chan os.Signal) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangups:
+			if err := d.reloadKeys(ctx); err != nil {
+				d.log.Error("keeps the keys in use", "error", err)
+			}
+		}
+	}
+}
+
+// reloadKeys reads the key file and uses what it holds. The new keys are
+// accepted before anything is sealed with one of them.
+func (d *daemon) reloadKeys(ctx context.Context) error {
+	keys, err := config.LoadKeys(d.cfg.KeyFile)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	var refusal error
+	err = d.loop.ask(ctx, func() error {
+		if refusal = d.judgeKeys(keys); refusal == nil {
+			refusal = d.useKeys(keys)
+		}
+		return nil
+	})
+	if err == nil {
+		err = refusal
+	}
+	if err != nil {
+		return err
+	}
+	d.logKeys("uses the key file anew")
+	return nil
+}
+
+// useKeys is for the loop, to which the sealer belongs.
+func (d *daemon) useKeys(keys config.Keys) error {
+	if err := d.ear.accept(keys); err != nil {
+		return err
+	}
+	return d.loop.sealer.SetKey(keys.Seal)
+}
+
+// judgeKeys refuses keys that would move flows, or make this node deaf to a
+// peer that it hears.
+func (d *daemon) judgeKeys(keys config.Keys) error {
+	for i, p := range d.cfg.Pools {
+		if p.SeedFrom(keys.Hash) != d.host.seeds[i] {
+			return fmt.Errorf("key file %s would change the seed of pool %s and move its connections: keep the line hash (rota key rotate writes it)",
+				d.cfg.KeyFile, p.Name)
+		}
+	}
+	ids, err := keyIDs(keys)
+	if err != nil {
+		return err
+	}
+	for _, n := range d.loop.node.Status(now()).Nodes {
+		if n.Self || n.Silent || n.Left {
+			continue
+		}
+		if id, known := d.ear.keyOf(n.Ref); known && !slices.Contains(ids, id) {
+			return fmt.Errorf("key file %s lacks the key %s that %s still seals with: copy the file to %s and reload it there first, or stop that node",
+				d.cfg.KeyFile, id, n.Name, n.Name)
+		}
+	}
+	return nil
+}
+
+// logKeys says which keys are in use, by their ids, never by themselves.
+func (d *daemon) logKeys(what string) {
+	ids := d.ear.keysInUse()
+	d.log.Info(what, "seals_with", ids[0], "accepts", strings.Join(ids, " "))
+}
