@@ -19,13 +19,17 @@ import (
 // answerWithin bounds how long a question waits for the loop.
 const answerWithin = 2 * time.Second
 
-func newLoop(cfg *config.Config, h *host, own ownership.Config, tx *peer.Transport, sealer *wire.Sealer, log *slog.Logger) *loop {
+// ordersWaiting is how many orders and questions may wait for the loop; who
+// comes later waits to be heard.
+const ordersWaiting = 16
+
+func newLoop(cfg *config.Config, h *host, own ownership.Config, tx *peer.Transport, sealer *wire.Sealer, open func(peer.Payload) *ownership.Beat, log *slog.Logger) *loop {
 	l := &loop{
-		log: log, data: h.data, tx: tx, sealer: sealer,
+		log: log, data: h.data, tx: tx, sealer: sealer, open: open,
 		node: ownership.New(own, now()), incarnation: own.Self.Incarnation,
-		events: newJournal(), received: peer.NewQueue[*ownership.Beat](receiveQueue),
-		name: cfg.Node.Name, ifindex: h.link.Index, interval: cfg.Heartbeat.Interval, lease: cfg.Heartbeat.Lease,
-		sockets: make(chan socketLook, 1), orders: make(chan func() error), done: make(chan struct{}),
+		events: newJournal(),
+		name:   cfg.Node.Name, ifindex: h.link.Index, interval: cfg.Heartbeat.Interval, lease: cfg.Heartbeat.Lease,
+		sockets: make(chan socketLook, 1), orders: make(chan func() error, ordersWaiting), done: make(chan struct{}),
 	}
 	var timeouts []time.Duration
 	for _, p := range cfg.Pools {

@@ -21,10 +21,6 @@ import (
 	"github.com/rota-cluster/rota/internal/wire"
 )
 
-// receiveQueue is how many beats wait for the loop: several intervals' worth of
-// a full cluster. When it is full the oldest go.
-const receiveQueue = 512
-
 // daemon is one start of a node.
 type daemon struct {
 	cfg     *config.Config
@@ -131,7 +127,7 @@ func (d *daemon) connect(keys config.Keys) error {
 		return errors.Join(err, tx.Close())
 	}
 	d.tx = tx
-	d.loop = newLoop(cfg, d.host, ownershipConfig(cfg, d.host, self, source, keys.Hash), tx, sealer, d.log)
+	d.loop = newLoop(cfg, d.host, ownershipConfig(cfg, d.host, self, source, keys.Hash), tx, sealer, d.open, d.log)
 	return nil
 }
 
@@ -145,7 +141,7 @@ func (d *daemon) serve(ctx context.Context, socket net.Listener, hangups <-chan 
 
 	hurry(d.log) // before more threads begin than there have to be
 	var rest sync.WaitGroup
-	errs := make(chan error, 3)
+	errs := make(chan error, 2)
 	run := func(what string, f func() error) {
 		rest.Go(func() {
 			if err := f(); err != nil {
@@ -155,9 +151,6 @@ func (d *daemon) serve(ctx context.Context, socket net.Listener, hangups <-chan 
 			}
 		})
 	}
-	run("receive beats", func() error {
-		return d.tx.Run(inner, d.open)
-	})
 	run("watch interfaces", func() error {
 		return d.host.attachment.Run(inner, func(err error) { d.log.Error("guard against announcements elsewhere", "error", err) })
 	})
@@ -189,13 +182,11 @@ func (d *daemon) serve(ctx context.Context, socket net.Listener, hangups <-chan 
 	return err
 }
 
-// open turns payloads into beats for the loop. It happens before the queue, so
-// that a flood of garbage can push no beat out of it and takes none of the
-// loop's time. What is dropped is counted by the opener.
-func (d *daemon) open(p peer.Payload) {
-	if beat, _ := d.ear.open(p.Data); beat != nil {
-		d.loop.received.Put(beat)
-	}
+// open turns a payload into a beat, nil if it is none or not whole yet. What is
+// dropped is counted by the opener.
+func (d *daemon) open(p peer.Payload) *ownership.Beat {
+	beat, _ := d.ear.open(p.Data)
+	return beat
 }
 
 // ownAddress is the node's own address that is nearest to a shared one: of a

@@ -27,8 +27,8 @@ type loop struct {
 	sealer *wire.Sealer
 	events *journal
 
-	received *peer.Queue[*ownership.Beat]
-	sent     uint64 // beats
+	open func(peer.Payload) *ownership.Beat
+	sent uint64 // beats
 
 	state      ownership.State
 	stateSince time.Time
@@ -73,31 +73,41 @@ const lookEvery = time.Second
 
 // run handles events until ctx is done, then says goodbye. An error means that
 // the datapath no longer does what it is told; its lease is over then.
+//
+// It waits in one place, for frames with a deadline: whoever has something
+// for it puts that where it looks, then interrupts the wait.
 func (l *loop) run(ctx context.Context) error {
 	defer close(l.done)
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		timer.Reset(max(l.wakeAt-datapath.Now(), 0))
-		var err error
-		select {
-		case <-ctx.Done():
-			return l.step(ownership.Stop{})
-		case <-timer.C:
-			err = l.wake()
-		case beat := <-l.received.C():
-			l.beatsSince = true
-			err = l.step(ownership.BeatReceived{Beat: beat})
-		case do := <-l.orders:
-			err = do()
-		case look := <-l.sockets:
-			err = l.settleLook(look)
-		}
-		if err != nil {
+	defer context.AfterFunc(ctx, l.tx.Interrupt)()
+	for ctx.Err() == nil {
+		if err := l.turn(); err != nil {
 			l.data.Expire()
 			return err
 		}
 	}
+	return l.step(ownership.Stop{})
+}
+
+// turn does what has come up, then waits for the next thing.
+func (l *loop) turn() error {
+	select {
+	case do := <-l.orders:
+		return do()
+	case look := <-l.sockets:
+		return l.settleLook(look)
+	default:
+	}
+	if now := datapath.Now(); now >= l.wakeAt {
+		return l.wake()
+	}
+	var failed error
+	err := l.tx.Receive(datapath.Wall(l.wakeAt), func(p peer.Payload) {
+		if beat := l.open(p); beat != nil {
+			l.beatsSince = true
+			failed = l.step(ownership.BeatReceived{Beat: beat})
+		}
+	})
+	return errors.Join(err, failed)
 }
 
 // errStopping answers those who ask too late.
@@ -108,6 +118,7 @@ func (l *loop) ask(ctx context.Context, do func() error) error {
 	result := make(chan error, 1)
 	select {
 	case l.orders <- func() error { err := do(); result <- err; return err }:
+		l.tx.Interrupt()
 	case <-l.done:
 		return errStopping
 	case <-ctx.Done():
@@ -116,6 +127,8 @@ func (l *loop) ask(ctx context.Context, do func() error) error {
 	select {
 	case err := <-result:
 		return err
+	case <-l.done:
+		return errStopping
 	case <-ctx.Done():
 		return fmt.Errorf("the daemon does not answer: %w", context.Cause(ctx))
 	}
@@ -136,6 +149,7 @@ func (l *loop) wake() error {
 			began := datapath.Now()
 			live, err := l.data.LiveBuckets()
 			l.sockets <- socketLook{began, live, err}
+			l.tx.Interrupt()
 		})
 	}
 	return l.step(ownership.Wake{})

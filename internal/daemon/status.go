@@ -68,7 +68,7 @@ func (d *daemon) heartbeat(sent uint64) api.Heartbeat {
 			h.Dropped["frame-"+peer.Fault(f).String()] = n
 		}
 	}
-	if n := c.Overruns + d.loop.received.Dropped(); n > 0 {
+	if n := c.Overruns; n > 0 {
 		h.Dropped["overrun"] = n
 	}
 	return h

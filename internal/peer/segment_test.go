@@ -111,26 +111,37 @@ type received struct {
 type inbox struct {
 	*Transport
 	t     testing.TB
-	queue *Queue[received]
+	queue chan received
+}
+
+// receiveAll receives until ctx is done.
+func receiveAll(ctx context.Context, tr *Transport, handle func(Payload)) error {
+	defer context.AfterFunc(ctx, tr.Interrupt)()
+	for ctx.Err() == nil {
+		if err := tr.Receive(time.Time{}, handle); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func listen(t testing.TB, tr *Transport) *inbox {
 	t.Helper()
-	in := &inbox{Transport: tr, t: t, queue: NewQueue[received](4096)}
+	in := &inbox{Transport: tr, t: t, queue: make(chan received, 4096)}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- tr.Run(ctx, func(p Payload) { in.queue.Put(received{p, string(p.Data)}) })
+		ended <- receiveAll(ctx, tr, func(p Payload) { in.queue <- received{p, string(p.Data)} })
 	}()
 	t.Cleanup(func() {
 		cancel()
 		select {
 		case err := <-ended:
 			if err != nil {
-				t.Errorf("Run: %v", err)
+				t.Errorf("Receive: %v", err)
 			}
 		case <-time.After(netnstest.Patience):
-			t.Error("Run does not end")
+			t.Error("Receive does not end")
 		}
 	})
 	return in
@@ -140,7 +151,7 @@ func listen(t testing.TB, tr *Transport) *inbox {
 func (in *inbox) next() received {
 	in.t.Helper()
 	select {
-	case r := <-in.queue.C():
+	case r := <-in.queue:
 		return r
 	case <-time.After(netnstest.Patience):
 		in.t.Fatalf("nothing comes; counters %+v", in.Counters())

@@ -1,13 +1,14 @@
 package peer
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -51,11 +52,20 @@ type Payload struct {
 }
 
 // Transport sends payloads to all nodes of the segment and receives theirs.
-// Its methods may be called side by side; Run once.
+// Its methods may be called side by side; Receive by one goroutine.
 type Transport struct {
 	name     string
 	receiver *os.File
 	counters counters
+
+	// Of Receive alone:
+	raw     syscall.RawConn
+	in      []byte // the newest frame
+	got     int
+	readErr error
+	armed   time.Time // the deadline that is set, if no Interrupt came since
+
+	interrupted atomic.Bool // Receive is to return
 
 	mu     sync.Mutex // of what follows
 	closed bool
@@ -105,10 +115,14 @@ func openTransport(o Options) (*Transport, error) {
 		_ = unix.Close(t.sender)
 		return nil, err
 	}
+	t.in = make([]byte, 1<<16)
+	if t.raw, err = t.receiver.SyscallConn(); err != nil {
+		return nil, errors.Join(err, unix.Close(t.sender), t.receiver.Close())
+	}
 	return t, nil
 }
 
-// Close releases the sockets and ends Run with os.ErrClosed.
+// Close releases the sockets and ends Receive with os.ErrClosed.
 func (t *Transport) Close() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -214,43 +228,53 @@ func stopgap(destination netip.Addr, mac MAC) netip.Addr {
 	return netip.AddrFrom16([16]byte{0xfe, 0x80, 8: mac[0] ^ 2, mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4], mac[5]})
 }
 
-// Run receives until ctx is done, which is no error, and calls handle for
-// every payload: in its own goroutine, so what handle takes long for waits in
-// the socket's buffer. It outlives the interface going down and up.
-func (t *Transport) Run(ctx context.Context, handle func(Payload)) error {
-	raw, err := t.receiver.SyscallConn()
-	if err != nil {
-		return fmt.Errorf("receive beats on %s: %w", t.name, err)
+// Receive waits for frames until the given time, or until Interrupt, and calls
+// handle for the payload of each that comes. It returns nil when it is time,
+// when it was interrupted, and after every frame. Only one Receive may be under
+// way. It outlives the interface going down and up.
+func (t *Transport) Receive(until time.Time, handle func(Payload)) error {
+	var err error
+	if !until.Equal(t.armed) { // changing it wakes another thread of the runtime
+		err, t.armed = t.receiver.SetReadDeadline(until), until
 	}
-	stop := context.AfterFunc(ctx, func() { _ = t.receiver.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
-	buf := make([]byte, 1<<16)
-	var n int
-	var readErr error
-	read := func(fd uintptr) (done bool) {
-		n, readErr = readNow(int(fd), buf)
-		return !errors.Is(readErr, unix.EAGAIN)
+	if err == nil && t.interrupted.Swap(false) {
+		t.armed = time.Time{}
+		return nil
 	}
-	for ctx.Err() == nil {
-		err := raw.Read(read)
-		switch {
-		case err != nil:
-			if ctx.Err() != nil {
-				return nil
-			}
-			if t.isClosed() { // which the runtime tells by an error of its own
-				err = os.ErrClosed
-			}
-			return fmt.Errorf("wait for beats on %s: %w", t.name, err)
-		case readErr == nil:
-			t.receive(buf[:n], handle)
-		case errors.Is(readErr, unix.ENETDOWN): // told once; the kernel goes on when the interface is up
-			t.counters.downs.Add(1)
-		case !errors.Is(readErr, unix.EINTR):
-			return fmt.Errorf("receive beats on %s: %w", t.name, readErr)
+	if err == nil {
+		err = t.raw.Read(t.readOne)
+	}
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		t.interrupted.Store(false)
+		t.armed = time.Time{}
+		return nil
+	case err != nil:
+		if t.isClosed() { // which the runtime tells by an error of its own
+			err = os.ErrClosed
 		}
+		return fmt.Errorf("wait for beats on %s: %w", t.name, err)
+	case t.readErr == nil:
+		t.receive(t.in[:t.got], handle)
+	case errors.Is(t.readErr, unix.ENETDOWN): // told once; the kernel goes on when the interface is up
+		t.counters.downs.Add(1)
+	case !errors.Is(t.readErr, unix.EINTR):
+		return fmt.Errorf("receive beats on %s: %w", t.name, t.readErr)
 	}
 	return nil
+}
+
+// Interrupt ends a Receive that is under way, or the next one.
+func (t *Transport) Interrupt() {
+	t.interrupted.Store(true)
+	// Fails only once closed, and then Receive ends by itself.
+	_ = t.receiver.SetReadDeadline(time.Unix(1, 0))
+}
+
+// readOne is called by the runtime when there may be a frame.
+func (t *Transport) readOne(fd uintptr) (done bool) {
+	t.got, t.readErr = readNow(int(fd), t.in)
+	return !errors.Is(t.readErr, unix.EAGAIN)
 }
 
 func (t *Transport) receive(b []byte, handle func(Payload)) {

@@ -209,7 +209,7 @@ func awaitBeat(t *testing.T, from *Transport, to *inbox, text string) {
 	netnstest.Until(t, "beats are heard again", func() bool {
 		_ = from.Send([][]byte{[]byte(text)})
 		select {
-		case got := <-to.queue.C():
+		case got := <-to.queue:
 			return got.text == text
 		default:
 			return false
@@ -337,7 +337,7 @@ func TestWhatTheKernelDropsIsCounted(t *testing.T) {
 	}
 }
 
-func TestRunEnds(t *testing.T) {
+func TestReceiveEnds(t *testing.T) {
 	h := newSegment(t, 1)[0]
 	tr := h.open(t, options())
 	for _, when := range []string{"while it waits", "before it begins"} {
@@ -346,7 +346,7 @@ func TestRunEnds(t *testing.T) {
 		if when == "before it begins" {
 			cancel()
 		}
-		go func() { ended <- tr.Run(ctx, func(Payload) {}) }()
+		go func() { ended <- receiveAll(ctx, tr, func(Payload) {}) }()
 		cancel()
 		select {
 		case err := <-ended:
@@ -354,22 +354,30 @@ func TestRunEnds(t *testing.T) {
 				t.Errorf("%s: %v", when, err)
 			}
 		case <-time.After(netnstest.Patience):
-			t.Fatalf("%s: Run goes on", when)
+			t.Fatalf("%s: Receive goes on", when)
 		}
 	}
 	tr = h.open(t, options())
+	begun := time.Now()
+	if err := tr.Receive(begun.Add(20*time.Millisecond), func(Payload) {}); err != nil || time.Since(begun) < 20*time.Millisecond {
+		t.Errorf("Receive with a deadline: %v after %v", err, time.Since(begun))
+	}
+	tr.Interrupt()
+	if err := tr.Receive(time.Time{}, func(Payload) {}); err != nil {
+		t.Errorf("Receive that was interrupted: %v", err)
+	}
 	ended := make(chan error, 1)
-	go func() { ended <- tr.Run(context.Background(), func(Payload) {}) }()
+	go func() { ended <- receiveAll(context.Background(), tr, func(Payload) {}) }()
 	if err := errors.Join(tr.Close(), tr.Close()); err != nil {
 		t.Error(err)
 	}
 	select {
 	case err := <-ended:
 		if !errors.Is(err, os.ErrClosed) {
-			t.Errorf("Run of a closed one: %v", err)
+			t.Errorf("Receive of a closed one: %v", err)
 		}
 	case <-time.After(netnstest.Patience):
-		t.Fatal("Run of a closed one goes on")
+		t.Fatal("Receive of a closed one goes on")
 	}
 	if err := tr.Send([][]byte{nil}); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("send after close: %v", err)
