@@ -17,6 +17,7 @@ TESTFLAGS ?=
 BENCH ?= .
 SEEDS ?= 20000
 FROM ?= 1
+MINUTES ?= 10
 
 .PHONY: help
 help: ## list the targets
@@ -64,14 +65,20 @@ check-generated: ## fail if `make generate` changes a file
 	.ci/unchanged $(MAKE) generate
 
 .PHONY: bench
-bench: ## run the benchmarks (root; BENCH=Table runs those whose names match)
-	@.ci/prerequisites root go
+bench: ## run the benchmarks, keepalived beside rota (root; BENCH=Table runs those whose names match)
+	@.ci/prerequisites root go keepalived
 	go test -p 1 -timeout 30m -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
 .PHONY: soak
 soak: ## simulate clusters under faults (SEEDS=200000 for more of them, FROM=1 the first)
 	@.ci/prerequisites go
 	go test -count 1 -timeout 0 -v -run '^TestSeeds$$' ./internal/ownership/sim -seeds=$(SEEDS) -from=$(FROM)
+
+.PHONY: soak-load
+soak-load: ## count false takeovers and late beats with every core busy (root; MINUTES=10)
+	@.ci/prerequisites root go
+	go vet -tags soak ./test/bench
+	go test -count 1 -timeout 0 -v -tags soak -run '^TestUnderLoad$$' ./test/bench -minutes=$(MINUTES)
 
 .PHONY: clean
 clean: ## remove what was built
