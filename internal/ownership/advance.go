@@ -8,7 +8,10 @@ func (n *Node) advance() {
 	if n.stage == StageJoined && n.fencesOver() {
 		n.stage, n.changed = StageReady, true
 	}
-	if n.stage == StageReady && n.allReady() && !n.dazed() && n.outsidersYield() {
+	if n.dazed() && n.view.ID.Proposer == n.cfg.Self {
+		return // what it heard when it proposed may be long past
+	}
+	if n.stage == StageReady && n.allReady() && n.outsidersYield() {
 		n.clearMoved()
 	}
 	if n.stage >= StageCleared && n.leaseUntil > n.now {

@@ -137,7 +137,7 @@ func (n *Node) flags() Flags {
 	if n.stopped {
 		f |= FlagLeaving
 	}
-	if !n.proven {
+	if !n.viewProven && !(n.proven && n.view.ID.Number == 0) {
 		f |= FlagUnproven
 	}
 	return f

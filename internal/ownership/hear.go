@@ -2,6 +2,7 @@ package ownership
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 )
@@ -11,6 +12,8 @@ type peer struct {
 	ref  Ref
 	host uint64
 	beat *Beat // the newest processed
+	// includes: the view that it announces contains this node.
+	includes bool
 
 	// When it was processed. That is later than the send, which only delays a takeover.
 	heard, heardAwake Time
@@ -39,7 +42,7 @@ type peer struct {
 	left        bool
 	unlike      bool // its pools differ
 
-	flaps     uint8
+	flaps     uint8 // how often it was dropped from a view
 	flapAwake Time
 }
 
@@ -76,23 +79,14 @@ func (n *Node) hear(b *Beat) {
 	if old == nil || !sameBitmaps(old, b) {
 		n.tableDirty = true // somebody began or ceased to linger
 	}
-	n.countFenced(p, old)
+	p.includes = b.View.has(n.cfg.Self)
+	n.missRow(p)
 	n.compare(p)
 	n.takeEcho(p)
 	n.takeFence(p)
 	if b.Flags&FlagLeaving != 0 && !p.left {
 		p.left, n.changed = true, true
 		n.note(NotePeerLeft, p.ref.Name, "said goodbye")
-	}
-}
-
-// countFenced: a member that loses its lease while this node does not has
-// fallen out, even if it is heard.
-func (n *Node) countFenced(p *peer, old *Beat) {
-	fenced := p.beat.Flags&FlagFenced != 0 && p.beat.View.ID == n.view.ID
-	before := old != nil && old.Flags&FlagFenced != 0 && old.View.ID == n.view.ID
-	if fenced && !before && n.bar == barNone && n.view.has(p.ref) {
-		p.flaps, p.flapAwake = min(p.flaps+1, maxFlaps), n.awake
 	}
 }
 
@@ -105,11 +99,8 @@ func (n *Node) restarted(p *peer, b *Beat) {
 	if p.host == b.Host {
 		fence = 0
 	}
-	flaps := p.flaps
-	if n.view.has(p.ref) && !p.left {
-		flaps = min(flaps+1, maxFlaps)
-	}
-	*p = peer{ref: b.From, host: b.Host, fence: fence, flaps: flaps, flapAwake: n.awake, heardSince: n.awake}
+	*p = peer{ref: b.From, host: b.Host, fence: fence, flaps: p.flaps, flapAwake: p.flapAwake, heardSince: n.awake}
+	maps.DeleteFunc(n.missed, func(l link, _ Time) bool { return l[0] == p.ref.Name || l[1] == p.ref.Name })
 	n.changed = true
 }
 
@@ -228,7 +219,7 @@ func (n *Node) takeFence(p *peer) {
 		// It owns nothing, and will not before a view newer than any in which
 		// this node promised it something.
 		p.fence = 0
-	case p.mutual && b.owns() && !b.View.has(n.cfg.Self):
+	case p.mutual && b.owns() && !p.includes:
 		// An owner under a view without this node, whose lease others renew.
 		p.fence = max(p.fence, n.now+Take(b.Lease))
 	}
@@ -260,14 +251,15 @@ func (n *Node) judgePeer(p *peer) {
 	// An echo may be two intervals older than a beat, so that a peer that dies is
 	// found silent, which all find at the same moment, and not un-mutual before.
 	mutual := p.echoed && !p.left && !p.silent && n.awake-p.echoAwake <= n.take()+2*n.cfg.Interval
+	if !mutual && n.view.has(p.ref) {
+		n.miss(n.cfg.Self.Name, p.ref.Name)
+	}
 	if mutual == p.mutual {
 		return
 	}
 	p.mutual, n.changed = mutual, true
 	if mutual {
 		p.mutualSince = n.awake
-	} else if n.view.has(p.ref) && !p.left {
-		p.flaps, p.flapAwake = min(p.flaps+1, maxFlaps), n.awake
 	}
 }
 

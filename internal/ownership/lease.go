@@ -7,7 +7,7 @@ func (n *Node) renew() {
 	for _, p := range n.peers {
 		// A promise under a view newer than this node's own does not count: the
 		// promiser may have been, in between, in a view that took these buckets.
-		if p.echoed && p.beat != nil && p.beat.View.has(n.cfg.Self) && p.beat.View.ID.Compare(n.view.ID) <= 0 {
+		if p.echoed && p.beat != nil && p.includes && p.beat.View.ID.Compare(n.view.ID) <= 0 {
 			p.promise, p.promised = max(p.promise, p.echo), true
 		}
 	}
@@ -52,7 +52,7 @@ func (n *Node) byMajority() Time {
 
 // bySilence: what is owned goes on while every member that does not promise
 // has been silent for U. Exempting a silent peer changes no view; excluding it
-// waits for L_take.
+// waits for L_take. A joiner that has not yet joined has nothing to promise.
 func (n *Node) bySilence() Time {
 	from := n.now
 	for _, m := range n.view.Members {
@@ -67,7 +67,8 @@ func (n *Node) bySilence() Time {
 			continue
 		}
 		gone := p.ref != m.Ref || p.left || p.beat.Flags&FlagDeaf != 0
-		if gone || n.quietFor(p) {
+		joins := p.beat.View.ID != n.view.ID && !slices.Contains(n.lastActive, m.Ref)
+		if gone || joins || n.quietFor(p) {
 			continue
 		}
 		if !p.promised {

@@ -14,7 +14,7 @@ type Node struct {
 	// more than one interval. Silence is measured in it, so that a node that
 	// wakes with full queues does not find all its peers silent.
 	awake   Time
-	thawed  Time // awake, when it last came back from a freeze: it proposes nothing before it has listened
+	thawed  Time // awake, when it last ran late: it proposes nothing before it has listened
 	stamps  [stampRing]stamp
 	seq     uint64
 	highest uint64 // the highest view number seen anywhere
@@ -47,6 +47,9 @@ type Node struct {
 	stopped  bool
 	weights  []uint16
 
+	missed map[link]Time // awake, when two members last missed each other
+
+	viewProven bool // some frame had been received when the view was adopted
 	proven     bool // some frame has been received since the start
 	frameAwake Time // when the interface last received any frame
 
@@ -100,6 +103,7 @@ func New(cfg Config, now Time) *Node {
 		states:  make([][]BucketState, len(cfg.Pools)),
 		weights: make([]uint16, len(cfg.Pools)),
 
+		missed:     map[link]Time{},
 		tableDirty: true,
 		nextBeat:   now + listenIntervals*cfg.Interval,
 	}
@@ -169,7 +173,7 @@ func (n *Node) Step(now Time, ev Event) []Effect {
 func (n *Node) tick(now Time) {
 	d := max(now-n.now, 0)
 	n.awake += min(d, n.cfg.Interval*3/2)
-	if d > n.quiet() {
+	if d > 2*n.cfg.Interval {
 		n.thawed = max(n.awake, 1)
 	}
 	n.now = max(now, n.now)
@@ -206,13 +210,14 @@ func (n *Node) yield(why bar) {
 // owns tells whether the datapath accepts any bucket, lease apart.
 func (n *Node) owns() bool { return anySet(n.owned) }
 
-// dazed: this node has just come back from a freeze or from deafness. It
-// proposes and activates nothing before it has listened for U.
+// dazed: this node runs late, or has just come back from a freeze or from
+// deafness. It distrusts itself first: it proposes and activates nothing before
+// it has listened, on time, for U.
 func (n *Node) dazed() bool { return n.thawed != 0 && n.awake-n.thawed < n.quiet() }
 
-// serving tells whether this node has ownership to protect.
+// serving tells whether this node may own.
 func (n *Node) serving() bool {
-	return n.bar == barNone && n.leaseUntil > n.now && (n.stage >= StageCleared || n.owns())
+	return n.bar == barNone && n.leaseUntil > n.now
 }
 
 func anySet(ms []Bitmap) bool {

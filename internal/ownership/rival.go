@@ -1,6 +1,6 @@
 package ownership
 
-import "math/bits"
+import "cmp"
 
 // standing is what two views that know of each other are compared by. Both
 // sides must come to opposite answers from what both know.
@@ -43,7 +43,7 @@ func (n *Node) standingOf(p *peer) standing {
 // ownStanding is that of this node's view, counting those of its members that
 // are still at hand.
 func (n *Node) ownStanding() standing {
-	return standing{deaf: !n.proven, size: max(n.bestSize(), 1), heard: true, lowest: n.view.Members[0].Name}
+	return standing{deaf: !n.viewProven, size: len(n.heardMembers()) + 1, heard: true, lowest: n.view.Members[0].Name}
 }
 
 // rival tells whether the peer owns, or is about to, under a view that has
@@ -59,15 +59,6 @@ func (n *Node) rival(p *peer, v *View) bool {
 	return !overlap(w, v)
 }
 
-func overlap(a, b *View) bool {
-	for _, m := range a.Members {
-		if b.has(m.Ref) {
-			return true
-		}
-	}
-	return false
-}
-
 // yieldToBetter lets go of everything when another view is near that is in
 // force without this node: either a newer one that members of this node's view
 // have gone to, or one that has nothing in common with it and ranks better.
@@ -75,16 +66,16 @@ func (n *Node) yieldToBetter() {
 	if n.view.ID.Number == 0 || n.bar == barDeaf {
 		return
 	}
-	better := ""
-	for _, p := range n.peers {
-		if n.leftBehindBy(p) {
-			if n.bar == barNone {
-				n.note(NoteLeaseLost, p.ref.Name, "the others have gone on to view %d without this node: owns nothing until it is taken in", p.beat.View.ID.Number)
-				n.yield(barFenced)
-			}
-			return
+	if p := n.leftBehindBy(); p != nil {
+		if n.bar == barNone {
+			n.note(NoteLeaseLost, p.ref.Name, "the others have gone on to view %d without this node: owns nothing until it is taken in", p.beat.View.ID.Number)
+			n.yield(barFenced)
 		}
-		if n.rival(p, &n.view) && outranks(n.standingOf(p), standing{deaf: !n.proven, size: len(n.view.Members), heard: true, lowest: n.view.Members[0].Name}) {
+		return
+	}
+	mine, better := standing{deaf: !n.viewProven, size: len(n.view.Members), heard: true, lowest: n.view.Members[0].Name}, ""
+	for _, p := range n.peers {
+		if n.rival(p, &n.view) && outranks(n.standingOf(p), mine) {
 			better = p.ref.Name
 		}
 	}
@@ -98,29 +89,38 @@ func (n *Node) yieldToBetter() {
 	}
 }
 
-// leftBehindBy: the peer's view is in force, newer than this node's, without
-// this node, and contains members of this node's view. One that does not hear
-// this node counts only if it ranks better: a node alone that hears nobody must
-// not silence those who hear each other.
-func (n *Node) leftBehindBy(p *peer) bool {
-	if p.beat == nil || p.silent || p.left || p.beat.Flags&barredFlags != 0 || p.beat.Stage < StageCleared {
-		return false
+// leftBehindBy finds a member that has gone on to a newer view in force without
+// this node, if most of those at hand have, or half of them and it hears this
+// node: one that hears nobody must not silence those who hear each other.
+func (n *Node) leftBehindBy() *peer {
+	heard, gone, hears := 0, 0, false
+	var by *peer
+	for _, p := range n.peers {
+		if p.beat == nil || p.silent || p.left || p.unlike || !n.view.has(p.ref) {
+			continue
+		}
+		heard++
+		if !p.includes && p.beat.View.ID.Compare(n.view.ID) > 0 && p.beat.Stage >= StageCleared && p.beat.Flags&barredFlags == 0 {
+			gone, by, hears = gone+1, p, hears || n.edge(nil, p)
+		}
 	}
-	w := &p.beat.View
-	return w.ID.Compare(n.view.ID) > 0 && !w.has(n.cfg.Self) && overlap(w, &n.view) &&
-		(p.mutual || outranks(n.standingOf(p), n.ownStanding()))
+	if 2*gone > heard+1 || 2*gone == heard+1 && hears {
+		return by
+	}
+	return nil
 }
 
 // settleConflicts: without a quorum two parts that meet again both own. Of two
 // nodes that claim one bucket the worse placed drops it at once, and takes it
-// up again only when the other lets go: the better is whom the newer of the two
-// views gives it to, else the lower name. Both can tell from the two beats.
+// up again only when the other lets go: the better is whom the larger of the
+// two views gives it to (the newer, if they are as large), else the lower name.
+// Both can tell from the two beats.
 func (n *Node) settleConflicts() {
 	if n.cfg.Quorum == QuorumMajority || !n.owns() {
 		return
 	}
 	for _, p := range n.peers {
-		if p.beat == nil || !p.mutual || p.unlike || p.beat.Flags&barredFlags != 0 || !n.fits(&p.beat.View) {
+		if p.beat == nil || p.unlike || p.beat.Flags&barredFlags != 0 || !n.edge(nil, p) || !n.fits(&p.beat.View) {
 			continue
 		}
 		for i := range n.owned {
@@ -130,29 +130,31 @@ func (n *Node) settleConflicts() {
 }
 
 func (n *Node) settleConflict(p *peer, pool int) {
-	claims := p.beat.Pools[pool].Claims
-	table, self := n.table[pool], n.view.index(n.cfg.Self)
-	other := n.view.index(p.ref)
-	newer := p.beat.View.ID.Compare(n.view.ID) > 0
-	dropped := 0
-	for w, word := range n.owned[pool] {
-		if w >= len(claims) || word&claims[w] == 0 {
+	both := NewBitmap(n.cfg.Pools[pool].Buckets)
+	for w, claims := range p.beat.Pools[pool].Claims {
+		if w < len(both) {
+			both[w] = n.owned[pool][w] & claims
+		}
+	}
+	if both.Empty() {
+		return
+	}
+	v, table := &n.view, n.table[pool]
+	if theirs := &p.beat.View; cmp.Or(cmp.Compare(len(theirs.Members), len(v.Members)), theirs.ID.Compare(v.ID)) > 0 {
+		v, table = theirs, tableOf(theirs, pool, n.cfg.Pools[pool])
+	}
+	self, other, dropped := v.index(n.cfg.Self), v.index(p.ref), 0
+	for b := range n.cfg.Pools[pool].Buckets {
+		if !both.Has(b) {
 			continue
 		}
-		if newer {
-			v := &p.beat.View
-			table, self, other, newer = tableOf(v, pool, n.cfg.Pools[pool]), v.index(n.cfg.Self), v.index(p.ref), false
+		owner := int(table[b])
+		if owner >= 0 && owner == self || (owner < 0 || owner != other) && n.cfg.Self.Name < p.ref.Name {
+			continue
 		}
-		for both := word & claims[w]; both != 0; both &= both - 1 {
-			b := uint32(w*64 + bits.TrailingZeros64(both))
-			owner := int(table[b])
-			if owner >= 0 && owner == self || (owner < 0 || owner != other) && n.cfg.Self.Name < p.ref.Name {
-				continue
-			}
-			n.owned[pool].Clear(b)
-			n.lingers[pool].Set(b)
-			dropped++
-		}
+		n.owned[pool].Clear(b)
+		n.lingers[pool].Set(b)
+		dropped++
 	}
 	if dropped > 0 {
 		n.stage = min(n.stage, StageCleared)

@@ -1,0 +1,217 @@
+package ownership
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// heardMembers are the members of the view in force that are not silent,
+// without this node.
+func (n *Node) heardMembers() []*peer {
+	var heard []*peer
+	for _, m := range n.view.Members {
+		if p := n.memberPeer(m.Ref); p != nil && !p.silent && !p.left && !p.unlike {
+			heard = append(heard, p)
+		}
+	}
+	return heard
+}
+
+// keptMembers are the members of the view in force that the next one keeps,
+// without this node. Members that have let go while this node serves come back
+// as joiners, unless the quorum needs them.
+func (n *Node) keptMembers() []*peer {
+	heard := n.heardMembers()
+	var kept, all []*peer
+	for _, m := range n.view.Members {
+		p := n.memberPeer(m.Ref)
+		if p == nil || !n.keeps(p, heard) {
+			continue
+		}
+		all = append(all, p)
+		if !n.letGo(p) {
+			kept = append(kept, p)
+		}
+	}
+	if n.cfg.Quorum == QuorumMajority && len(kept)+1 < n.majority() {
+		return all
+	}
+	return kept
+}
+
+// keeps tells whether a member belongs into the next view: it has not left, is
+// not deaf, and no majority of the members at hand misses it. One report
+// convicts nobody.
+func (n *Node) keeps(p *peer, heard []*peer) bool {
+	return !p.left && !p.unlike && p.beat.Flags&FlagDeaf == 0 && !n.convicted(p, heard)
+}
+
+// letGo: the member owns nothing any more in the view in which this node serves.
+func (n *Node) letGo(p *peer) bool {
+	return n.bar == barNone && p.beat.Flags&FlagFenced != 0 && p.beat.View.ID == n.view.ID
+}
+
+// convicted: of the members at hand, this node included, a majority does not
+// find the peer mutual.
+func (n *Node) convicted(p *peer, heard []*peer) bool {
+	voters, reports := 1, 0
+	if !p.mutual {
+		reports++
+	}
+	for _, q := range heard {
+		if q == p {
+			continue
+		}
+		voters++
+		if !q.finds(p.ref) {
+			reports++
+		}
+	}
+	return 2*reports > voters
+}
+
+// judgeSplit notes since when members that stay miss each other.
+func (n *Node) judgeSplit(kept []*peer) {
+	switch {
+	case n.whole(kept):
+		n.split = 0
+	case n.split == 0:
+		n.split = max(n.awake, 1)
+	}
+}
+
+// splitFor tells whether members have missed each other for so long.
+func (n *Node) splitFor(d time.Duration) bool { return n.split != 0 && n.awake-n.split >= d }
+
+func (n *Node) whole(set []*peer) bool {
+	for i, a := range set {
+		if !n.edge(nil, a) {
+			return false
+		}
+		for _, b := range set[:i] {
+			if !n.edge(a, b) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// cut drops, while a pair is not mutual, the node with most missing edges
+// (ties: see moreSuspect), this node included. Every node that sees the same
+// rows finds the same set. The second result tells whether this node is in it.
+func (n *Node) cut(peers []*peer) ([]*peer, bool) {
+	set := append([]*peer{nil}, peers...) // nil is this node
+	for {
+		worst, most := -1, 0
+		for i, a := range set {
+			missing := 0
+			for j, b := range set {
+				if i != j && !n.edge(a, b) {
+					missing++
+				}
+			}
+			if missing > most || missing == most && missing > 0 && n.moreSuspect(a, set[worst]) {
+				worst, most = i, missing
+			}
+		}
+		if most == 0 {
+			break
+		}
+		set = slices.Delete(set, worst, worst+1)
+	}
+	if i := slices.Index(set, nil); i >= 0 {
+		return slices.Delete(set, i, i+1), true
+	}
+	return set, false
+}
+
+// moreSuspect decides between two nodes that miss as many edges: one that has
+// been silent for U, then the one with more trouble, then the highest name.
+func (n *Node) moreSuspect(a, b *peer) bool {
+	quietA, quietB := a != nil && n.quietFor(a), b != nil && n.quietFor(b)
+	if quietA != quietB {
+		return quietA
+	}
+	if x, y := n.trouble(n.nameOf(a)), n.trouble(n.nameOf(b)); x != y {
+		return x > y
+	}
+	return n.nameOf(a) > n.nameOf(b)
+}
+
+// quietFor: nothing has been heard from it for U.
+func (n *Node) quietFor(p *peer) bool { return n.awake-p.heardAwake >= n.quiet() }
+
+// edge tells whether both say of the other that they are mutual; nil is this node.
+func (n *Node) edge(a, b *peer) bool {
+	switch {
+	case a == nil:
+		return b.mutual && b.finds(n.cfg.Self)
+	case b == nil:
+		return a.mutual && a.finds(n.cfg.Self)
+	default:
+		return a.finds(b.ref) && b.finds(a.ref)
+	}
+}
+
+// finds tells whether the peer's row says that it finds r mutual.
+func (p *peer) finds(r Ref) bool {
+	e := p.row(r)
+	return e != nil && e.Mutual
+}
+
+func (p *peer) row(r Ref) *Echo {
+	i, ok := slices.BinarySearchFunc(p.beat.Echo, r.Name, func(e Echo, name string) int {
+		return compareNames(e.Name, name)
+	})
+	if !ok || p.beat.Echo[i].Ref != r {
+		return nil
+	}
+	return &p.beat.Echo[i]
+}
+
+func (n *Node) nameOf(p *peer) string {
+	if p == nil {
+		return n.cfg.Self.Name
+	}
+	return p.ref.Name
+}
+
+// troubleLasts is how many leases a missed edge is held against both its ends.
+const troubleLasts = 20
+
+// link is two nodes, the lower name first.
+type link [2]string
+
+// miss remembers that two members do not find each other mutual.
+func (n *Node) miss(a, b string) { n.missed[link{min(a, b), max(a, b)}] = n.awake }
+
+// missRow remembers whom a member misses.
+func (n *Node) missRow(p *peer) {
+	if !n.view.has(p.ref) {
+		return
+	}
+	for i := range p.beat.Echo {
+		if e := &p.beat.Echo[i]; !e.Mutual && n.view.has(e.Ref) {
+			n.miss(p.ref.Name, e.Name)
+		}
+	}
+}
+
+// trouble is with how many members a node has missed each other lately. Of a
+// sick node and a healthy one that miss each other, the sick one has more of it
+// before long: it misses the others as well.
+func (n *Node) trouble(name string) int {
+	count := 0
+	for l, at := range n.missed {
+		if (l[0] == name || l[1] == name) && n.awake-at < troubleLasts*n.cfg.Lease {
+			count++
+		}
+	}
+	return count
+}
+
+func (n *Node) forgetTrouble() {
+	maps.DeleteFunc(n.missed, func(_ link, at Time) bool { return n.awake-at >= troubleLasts*n.cfg.Lease })
+}

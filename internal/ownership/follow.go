@@ -1,0 +1,56 @@
+package ownership
+
+import "slices"
+
+// follow adopts the highest view, among those that peers announce, that
+// contains this node. An owner refuses some.
+func (n *Node) follow() {
+	n.refused = false
+	best := &n.view
+	for _, p := range n.peers {
+		if p.beat == nil || p.left || p.unlike || !p.includes {
+			continue
+		}
+		v := &p.beat.View
+		if v.ID.Compare(best.ID) > 0 && n.fits(v) {
+			best = v
+		}
+	}
+	switch {
+	case best == &n.view || n.muted:
+	case n.serving() && n.refuses(best):
+		n.refused = true
+	default:
+		n.join(*best)
+	}
+}
+
+// refuses: an owner does not follow one whom it would not take in itself, nor
+// into a view without a member that has had less trouble than the proposer;
+// unless most others of its view have gone there.
+func (n *Node) refuses(v *View) bool {
+	heard := n.heardMembers()
+	gone := 0
+	for _, p := range heard {
+		if p.beat.View.ID == v.ID {
+			gone++
+		}
+	}
+	if 2*gone > len(heard) {
+		return false
+	}
+	return n.proposedByStranger(v) || slices.ContainsFunc(heard, func(p *peer) bool {
+		return !v.has(p.ref) && n.keeps(p, heard) && p.mutual && n.trouble(p.ref.Name) < n.trouble(v.ID.Proposer.Name)
+	})
+}
+
+// proposedByStranger: the proposer is not a member, not one that this node
+// would add, and not an owner who merges two views. A node that was excluded
+// does not readmit itself.
+func (n *Node) proposedByStranger(v *View) bool {
+	if n.view.has(v.ID.Proposer) {
+		return false
+	}
+	p := n.memberPeer(v.ID.Proposer)
+	return p == nil || !n.steady(p) && !(p.mutual && p.beat.owns())
+}

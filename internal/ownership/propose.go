@@ -1,0 +1,277 @@
+package ownership
+
+import (
+	"slices"
+	"time"
+)
+
+// propose makes a new view when this node is the one to do it and the view in
+// force is not what the nodes at hand make possible.
+func (n *Node) propose() {
+	if n.seq == 0 || n.muted || n.bar == barDeaf || n.bar == barStandby || n.dazed() {
+		return
+	}
+	var set []Member
+	switch {
+	case n.view.ID.Number == 0:
+		set = n.firstSet()
+	case n.bar != barNone && n.othersOwn():
+		return // they take its buckets, and take it in again
+	case n.discordFor(2 * n.cfg.Lease):
+		set = n.unitedSet()
+	default:
+		set = n.nextSet()
+	}
+	if len(set) == 0 || !n.allowed(set) {
+		return
+	}
+	v := View{ID: ViewID{Number: n.highest + 1, Proposer: n.cfg.Self}, Members: set, Pins: n.view.Pins}
+	n.note(NoteViewProposed, "", "proposes view %d: %s", v.ID.Number, n.changeTo(&v))
+	n.join(v)
+}
+
+// othersOwn: somebody is heard who owns, under a view without this node or as
+// a member of this node's view.
+func (n *Node) othersOwn() bool {
+	return slices.ContainsFunc(n.peers, func(p *peer) bool {
+		return p.beat != nil && !p.silent && !p.left && !p.unlike && p.beat.owns() && p.beat.Flags&barredFlags == 0 &&
+			(!p.includes || n.view.has(p.ref) && p.mutual)
+	})
+}
+
+// firstSet is the first view of a node that has none: all who start together,
+// or itself alone when nobody is heard. Whoever hears a node with a view
+// waits to be taken in; whoever hears a node that does not hear it yields.
+func (n *Node) firstSet() []Member {
+	set := []*peer{}
+	for _, p := range n.peers {
+		if p.beat == nil || p.silent || p.left || p.unlike {
+			continue
+		}
+		if p.beat.View.ID.Number != 0 || !n.steady(p) {
+			return nil
+		}
+		if p.beat.Flags&FlagDeaf == 0 {
+			set = append(set, p)
+		}
+	}
+	alone := max(3*n.cfg.Lease, time.Second)
+	if len(set) == 0 && n.awake < alone {
+		return nil
+	}
+	set, self := n.cut(set)
+	return n.ifLowest(set, self, func(*peer) bool { return true })
+}
+
+// nextSet follows the view in force: the members that are kept, and those who
+// have knocked long enough. A missed edge alone is no reason for a new view,
+// since both its ends hold leases from others; but when there is a reason, the
+// cut decides who of those that have missed each other for a lease goes along.
+func (n *Node) nextSet() []Member {
+	kept := n.keptMembers()
+	n.judgeSplit(kept)
+	set, self := n.withJoiners(kept), true
+	if !n.calledFor(set) {
+		return nil
+	}
+	if n.splitFor(n.cfg.Lease) {
+		kept, self = n.cut(kept)
+		set = n.withJoiners(kept)
+	}
+	return n.ifLowest(set, self, func(p *peer) bool { return n.view.has(p.ref) && n.leads(p) })
+}
+
+// calledFor tells whether a view of this set is needed: it differs from the one
+// in force, or somebody needs a newer one to own again, or others have gone to
+// one that this node refuses.
+func (n *Node) calledFor(set []*peer) bool {
+	return !n.inForce(set) || (n.someoneBarred() || n.refused) && n.awake-n.viewAwake >= n.cfg.Interval
+}
+
+// inForce tells whether the members of the view are these and this node, with
+// the weights that they ask for.
+func (n *Node) inForce(set []*peer) bool {
+	self := n.view.index(n.cfg.Self)
+	if self < 0 || len(set)+1 != len(n.view.Members) || !n.asks(n.view.Members[self].Weights) {
+		return false
+	}
+	return !slices.ContainsFunc(set, func(p *peer) bool {
+		i := n.view.index(p.ref)
+		return i < 0 || !slices.EqualFunc(n.view.Members[i].Weights, p.beat.Pools, func(w uint16, b PoolBeat) bool { return w == b.Weight })
+	})
+}
+
+// asks tells whether these are the weights that this node asks for.
+func (n *Node) asks(weights []uint16) bool {
+	return slices.EqualFunc(weights, n.weights, func(a, b uint16) bool { return a == b && !n.draining || a == 0 && n.draining })
+}
+
+// someoneBarred: a member of the view, this node included, has let go of
+// everything and needs a newer view to own again.
+func (n *Node) someoneBarred() bool {
+	return n.bar != barNone || slices.ContainsFunc(n.view.Members, func(m Member) bool {
+		p := n.memberPeer(m.Ref)
+		return p != nil && n.letGo(p)
+	})
+}
+
+// unitedSet ends a discord that no other rule ends: everybody at hand, members
+// or not, owners or not.
+func (n *Node) unitedSet() []Member {
+	var all []*peer
+	for _, p := range n.peers {
+		if p.beat != nil && p.mutual && !p.unlike && p.beat.Flags&(FlagDeaf|FlagLeaving) == 0 && (n.view.has(p.ref) || p.beat.owns() || n.steady(p)) {
+			all = append(all, p)
+		}
+	}
+	set, self := n.cut(all)
+	return n.ifLowest(set, self, n.leads)
+}
+
+// judgeConcord notes since when this node's view has not become active, or an
+// owner at hand has followed another.
+func (n *Node) judgeConcord() {
+	discord := n.view.ID.Number != 0 && (n.stage < StageActive || slices.ContainsFunc(n.peers, func(p *peer) bool {
+		return p.mutual && !p.unlike && p.beat.View.ID != n.view.ID && p.beat.owns()
+	}))
+	switch {
+	case !discord:
+		n.discord = 0
+	case n.discord == 0:
+		n.discord = max(n.awake, 1)
+	}
+}
+
+func (n *Node) discordFor(d time.Duration) bool { return n.discord != 0 && n.awake-n.discord >= d }
+
+// withJoiners adds the peers that are steady, own nothing and are mutual with
+// everybody in the set. A joiner never displaces a member.
+func (n *Node) withJoiners(set []*peer) []*peer {
+	room := MaxNodes - 1
+	if n.cfg.Quorum == QuorumMajority {
+		room = n.cfg.ExpectedNodes - 1
+	}
+	set = slices.Clone(set)
+	for _, p := range n.peers {
+		if len(set) >= room {
+			break
+		}
+		if p.beat == nil || p.unlike || n.view.has(p.ref) || p.beat.Flags&(FlagDeaf|FlagLeaving) != 0 ||
+			!n.steady(p) || !n.edge(nil, p) || p.beat.owns() && !n.mergeable(p, set) {
+			continue
+		}
+		if !slices.ContainsFunc(set, func(q *peer) bool { return !n.edge(p, q) }) {
+			set = append(set, p)
+		}
+	}
+	return set
+}
+
+// steady tells whether a peer outside the view has been mutual long enough.
+func (n *Node) steady(p *peer) bool {
+	return p.mutual && n.awake-p.mutualSince >= n.patience(p)
+}
+
+// mergeable: the owner's view has no member left but those in the set, so that
+// a view of both takes from nobody.
+func (n *Node) mergeable(p *peer, set []*peer) bool {
+	if !overlap(&p.beat.View, &n.view) {
+		return false // one of the two stands by first
+	}
+	for _, m := range p.beat.View.Members {
+		q := n.memberPeer(m.Ref)
+		here := m.Ref == n.cfg.Self || m.Ref == p.ref || q != nil && slices.Contains(set, q)
+		if !here && q != nil && !q.silent && !q.left {
+			return false
+		}
+	}
+	return true
+}
+
+// ifLowest turns the set into members if this node is in it and bears the
+// lowest name of those who may propose.
+func (n *Node) ifLowest(set []*peer, self bool, mayPropose func(*peer) bool) []Member {
+	if !self || slices.ContainsFunc(set, func(p *peer) bool { return p.ref.Name < n.cfg.Self.Name && mayPropose(p) }) {
+		return nil
+	}
+	return n.membersOf(set)
+}
+
+// leads: it has a view, and owns or may own as well as this node.
+func (n *Node) leads(p *peer) bool {
+	return p.beat.View.ID.Number != 0 && (n.bar != barNone || p.beat.Flags&barredFlags == 0)
+}
+
+// membersOf are these peers and this node, with the weights that they ask for.
+func (n *Node) membersOf(set []*peer) []Member {
+	members := []Member{{Ref: n.cfg.Self, Weights: n.ownWeights()}}
+	for _, p := range set {
+		w := make([]uint16, len(p.beat.Pools))
+		for i, pb := range p.beat.Pools {
+			w[i] = pb.Weight
+		}
+		members = append(members, Member{Ref: p.ref, Weights: w})
+	}
+	slices.SortFunc(members, func(a, b Member) int { return compareNames(a.Name, b.Name) })
+	return members
+}
+
+func (n *Node) ownWeights() []uint16 {
+	w := slices.Clone(n.weights)
+	if n.draining {
+		clear(w)
+	}
+	return w
+}
+
+// majority of the expected nodes.
+func (n *Node) majority() int { return n.cfg.ExpectedNodes/2 + 1 }
+
+// allowed tells whether this set may form a view: a majority of the expected
+// nodes; or, without a quorum, a majority of the last active view, or everyone
+// missing from that has been silent for L_take to everyone in the set. And no
+// better owner is heard.
+func (n *Node) allowed(set []Member) bool {
+	if n.cfg.Quorum == QuorumMajority {
+		return len(set) >= n.majority()
+	}
+	v := View{Members: set}
+	kept, missing := 0, 0
+	allSilent := true
+	for _, r := range n.lastActive {
+		switch {
+		case v.has(r):
+			kept++
+		case n.isGone(r):
+		default:
+			missing++
+			allSilent = allSilent && n.silentToAll(r, set)
+		}
+	}
+	if kept <= missing && !allSilent {
+		return false
+	}
+	return !slices.ContainsFunc(n.peers, func(p *peer) bool {
+		return n.rival(p, &v) && outranks(n.standingOf(p), standing{size: len(set), lowest: set[0].Name, heard: true})
+	})
+}
+
+// isGone: it left, restarted, or says itself that it owns nothing.
+func (n *Node) isGone(r Ref) bool {
+	p := n.peer(r.Name)
+	return p != nil && p.beat != nil && (p.ref != r || p.left || p.unlike || p.beat.Flags&FlagDeaf != 0 || n.letGo(p))
+}
+
+func (n *Node) silentToAll(r Ref, set []Member) bool {
+	if p := n.memberPeer(r); p != nil && !p.silent {
+		return false
+	}
+	for _, m := range set {
+		if p := n.memberPeer(m.Ref); p != nil {
+			if e := p.row(r); e != nil && !e.Silent {
+				return false
+			}
+		}
+	}
+	return true
+}
