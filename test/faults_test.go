@@ -2,8 +2,11 @@ package test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
+
+	"github.com/vishvananda/netlink"
 
 	"github.com/rota-cluster/rota/internal/api"
 	"github.com/rota-cluster/rota/internal/lab"
@@ -32,33 +35,39 @@ func TestANodeDies(t *testing.T) {
 			c := started(t, lab.Options{Nodes: 3})
 			lost := c.Node(1)
 			c.judged(func() {
-				flows, err := c.Client().Flows(probe.FlowOptions{To: web(c.Shared()[0]), Flows: 30, Every: 25 * time.Millisecond})
-				must(t, err)
-				asking := probe.Start(context.Background(), flows.Run)
-				t.Cleanup(func() { _, _ = asking.Stop() })
-				must(t, flows.WaitAnswered(soon(t)))
-				at := time.Now()
-				must(t, f.do(lost))
-				must(t, flows.WaitAnswered(soon(t)))
+				c.loses(lost, f.do)
 				c.even(c.Others(lost)...)
 				c.answeredBy(c.Client(), c.Others(lost)...)
+				release := c.hold(c.Shared()[0], 60)
 				must(t, f.undo(lost))
 				c.even()
-				must(t, flows.WaitAnswered(soon(t)))
-				report, err := asking.Stop()
-				must(t, err)
-				c.judgeGaps(report, at, lost)
+				c.answeredBy(c.Client(), c.Nodes()...)
+				release()
 			}, lost.Name())
-			c.answeredBy(c.Client(), c.Nodes()...)
 		})
 	}
 }
 
-// judgeGaps of flows from the moment that a node was lost, allowing for what
+// loses a node, and judges how long flows went unanswered, allowing for what
 // the client itself was held up.
-func (c *cluster) judgeGaps(report probe.FlowReport, since time.Time, lost *lab.Node) {
+func (c *cluster) loses(lost *lab.Node, how func(*lab.Node) error) {
 	c.t.Helper()
-	for _, gap := range report.Gaps(since) {
+	flows, err := c.Client().Flows(probe.FlowOptions{To: web(c.Shared()[0]), Flows: 30, Every: 25 * time.Millisecond})
+	must(c.t, err)
+	asking := probe.Start(context.Background(), flows.Run)
+	answered := func(when string) {
+		if err := flows.WaitAnswered(soon(c.t)); err != nil {
+			report, failed := asking.Stop()
+			c.t.Fatalf("%s: %v; %s, %v; the client's neighbours: %v", when, err, report, failed, c.neighbours())
+		}
+	}
+	answered("at first")
+	at := time.Now()
+	must(c.t, how(lost))
+	answered("after the loss")
+	report, err := asking.Stop()
+	must(c.t, err)
+	for _, gap := range report.Gaps(at) {
 		limit := locality
 		if gap.Before == lost.Name() {
 			limit = takeover
@@ -68,6 +77,19 @@ func (c *cluster) judgeGaps(report probe.FlowReport, since time.Time, lost *lab.
 				gap.Length.Round(time.Millisecond), gap.Before, gap.After, limit, report.Stalled.Round(time.Millisecond))
 		}
 	}
+}
+
+// neighbours that the client knows.
+func (c *cluster) neighbours() (all []string) {
+	c.t.Helper()
+	must(c.t, c.Client().Host().Run(func() error {
+		found, err := netlink.NeighList(0, netlink.FAMILY_ALL)
+		for _, n := range found {
+			all = append(all, fmt.Sprintf("%s at %q, state %x", n.IP, n.HardwareAddr, n.State))
+		}
+		return err
+	}))
+	return all
 }
 
 // TestMajority: who is with fewer than half answers nobody, whoever can reach it.
@@ -90,7 +112,9 @@ func TestMajority(t *testing.T) {
 	})
 }
 
-// asking has a client ask now and then until stop is called.
+// asking has a client ask now and then until stop is called. Start no process
+// meanwhile: between fork and exec it has the client's sockets too, and their
+// ports are not free when the client closes them.
 func (c *cluster) asking(client *probe.Client) (stop func()) {
 	c.t.Helper()
 	flows, err := client.Flows(probe.FlowOptions{To: web(c.Shared()[0]), Flows: 2, Every: 50 * time.Millisecond})
@@ -150,13 +174,14 @@ func TestAnInterfaceThatGoesDownAndUp(t *testing.T) {
 	c := started(t, lab.Options{Nodes: 2})
 	lost, other := c.Node(1), c.Node(0)
 	shared4, shared6 := c.Shared()[0], c.Shared()[1]
-	defer c.asking(c.Client())()
+	enough := c.asking(c.Client())
 	must(t, lost.Host().SetLink(false))
 	c.until(lost, "nothing owned", func(s *api.Status) bool { return !owning(s) })
 	c.even(other)
 	c.answeredBy(c.Client(), other)
 	must(t, lost.Host().SetLink(true))
 	c.even(c.Nodes()...)
+	enough()
 	expectAnsweredBy(t, c.Client(), shared4, c.Nodes()...)
 	for _, p := range lost.Host().Addresses() { // the node's own, which the kernel forgot as well
 		if p.Addr().Is6() {
