@@ -183,9 +183,12 @@ func (d *daemon) serve(ctx context.Context, socket net.Listener, hangups <-chan 
 }
 
 // open turns a payload into a beat, nil if it is none or not whole yet. What is
-// dropped is counted by the opener.
+// dropped is counted by the opener, and told of where a person should know.
 func (d *daemon) open(p peer.Payload) *ownership.Beat {
-	beat, _ := d.ear.open(p.Data)
+	beat, reason := d.ear.open(p.Data)
+	if reason.Dropped() {
+		d.loop.strangers.see(reason, p, now())
+	}
 	return beat
 }
 

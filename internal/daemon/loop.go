@@ -55,6 +55,10 @@ type loop struct {
 	framesKnown bool
 	beatsSince  bool // a peer's beat has been received since
 
+	strangers *strangers
+	began     ownership.Time // of the loop
+	heard     bool           // a peer's beat has been received since then
+
 	sendFailing bool
 }
 
@@ -78,6 +82,7 @@ const lookEvery = time.Second
 // for it puts that where it looks, then interrupts the wait.
 func (l *loop) run(ctx context.Context) error {
 	defer close(l.done)
+	l.began = datapath.Now()
 	defer context.AfterFunc(ctx, l.tx.Interrupt)()
 	for ctx.Err() == nil {
 		if err := l.turn(); err != nil {
@@ -103,7 +108,7 @@ func (l *loop) turn() error {
 	var failed error
 	err := l.tx.Receive(datapath.Wall(l.wakeAt), func(p peer.Payload) {
 		if beat := l.open(p); beat != nil {
-			l.beatsSince = true
+			l.beatsSince, l.heard = true, true
 			failed = l.step(ownership.BeatReceived{Beat: beat})
 		}
 	})
@@ -138,6 +143,10 @@ func (l *loop) ask(ctx context.Context, do func() error) error {
 // interface when no peer has been heard, a look at the sockets.
 func (l *loop) wake() error {
 	now := datapath.Now()
+	if l.heldBack(now) {
+		l.wakeAt = now + l.interval
+		return nil
+	}
 	if now-l.framesAt >= l.interval/2 {
 		if err := l.lookAtFrames(now); err != nil {
 			return err
@@ -153,6 +162,20 @@ func (l *loop) wake() error {
 		})
 	}
 	return l.step(ownership.Wake{})
+}
+
+// heldBack tells whether this node must not go alone. It has not owned
+// anything and not heard a peer since its start, but somebody whose beats it
+// cannot open sends them to its own shared address: most likely its peers, of
+// another key or version. Both would answer, and the clients be reset by one of
+// them. Once a peer has been heard, or something was owned, strangers have no
+// say: anybody on the segment can pretend to be one.
+//
+// The first half of the time for which a node listens before it serves alone
+// is never held back, so that peers who start beside strangers find each other.
+func (l *loop) heldBack(now ownership.Time) bool {
+	listens := max(3*l.lease, time.Second)
+	return !l.heard && l.node.State() == ownership.StateJoining && now-l.began >= listens/2 && l.strangers.rivalWithin(listens, now)
 }
 
 // lookAtFrames tells the state machine when the interface receives frames

@@ -26,10 +26,12 @@ func (d *daemon) Status() api.Status {
 	var own ownership.Status
 	var since time.Time
 	var sent uint64
+	var held bool
 	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
 	defer cancel()
 	if err := d.loop.ask(ctx, func() error {
 		own, since, sent = d.loop.node.Status(now()), d.loop.stateSince, d.loop.sent
+		held = d.loop.heldBack(now())
 		return nil
 	}); err != nil {
 		s.State, s.Degraded = api.Fenced, true
@@ -43,7 +45,7 @@ func (d *daemon) Status() api.Status {
 		s.Nodes = append(s.Nodes, nodeOf(n))
 	}
 	s.Pools = d.poolsOf(own)
-	s.Warnings = append(s.Warnings, d.warnings(own)...)
+	s.Warnings = append(s.Warnings, d.warnings(own, held)...)
 	s.Degraded = own.State == ownership.StateServing && len(ailing(own)) > 0
 	return s
 }
@@ -167,9 +169,12 @@ func ailing(own ownership.Status) []api.Warning {
 	return ws
 }
 
-func (d *daemon) warnings(own ownership.Status) []api.Warning {
-	ws := ailing(own)
-	if own.Why != "" {
+func (d *daemon) warnings(own ownership.Status, held bool) []api.Warning {
+	ws := append(ailing(own), d.loop.strangers.warnings(now())...)
+	switch {
+	case held:
+		ws = append(ws, api.Warning{Code: "not-serving", Text: "hears no peer, but others at its shared address whom it does not understand: does not serve beside them"})
+	case own.Why != "":
 		ws = append(ws, api.Warning{Code: "not-serving", Text: own.Why})
 	}
 	for _, w := range d.cfg.Warnings {
