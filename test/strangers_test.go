@@ -31,6 +31,7 @@ func TestTwoNodesOfOneName(t *testing.T) {
 		if now := c.agreed(a, b)[0].View.ID; now != view {
 			t.Errorf("the others' view changed from %s to %s", view, now)
 		}
+		toldOnce(t, twin, "event=duplicate-name")
 		must(t, a.Stop())
 		for _, n := range []*lab.Node{b, twin} {
 			c.until(n, "the twin in its place", func(s *api.Status) bool {
@@ -81,8 +82,8 @@ func names(s *api.Status, node string) bool {
 	return false
 }
 
-// TestTwoClustersOnOneSegment do not notice each other: of one name by mistake,
-// with nodes of one name too, or of two names.
+// TestTwoClustersOnOneSegment do not disturb each other: of one name by mistake,
+// which is told, with nodes of one name too, or of two names.
 func TestTwoClustersOnOneSegment(t *testing.T) {
 	c := idle(t, lab.Options{Nodes: 4})
 	one, two := c.Nodes()[:2], c.Nodes()[2:]
@@ -118,8 +119,11 @@ func TestTwoClustersOnOneSegment(t *testing.T) {
 			}
 		}
 		s := c.agreed(one...)[0]
-		if len(s.Nodes) != 2 || len(s.Warnings) != 0 {
-			t.Errorf("the first cluster knows %d nodes and warns of %v", len(s.Nodes), s.Warnings)
+		if len(s.Nodes) != 2 || len(s.Warnings) != 1 || !warns(s, "wrong-key", "name") {
+			t.Errorf("the first cluster knows %d nodes and warns of %v; want 2, and that another has its name", len(s.Nodes), s.Warnings)
+		}
+		for _, n := range one {
+			toldOnce(t, n, "code=wrong-key")
 		}
 	})
 }
