@@ -54,11 +54,17 @@ func TestUnderLoad(t *testing.T) {
 		t.Logf("  %s", w.pauses)
 		t.Logf("  the lease was over at %s", lapses(t, w.lab).since(w.before).worst())
 		t.Logf("  clients: %s", w.flows)
+		for _, line := range w.story {
+			t.Log("    " + line)
+		}
 		if w.p == standard && (changes > 0 || len(w.events) > 0) {
 			t.Errorf("at the default beat %d views and the events %s came without a cause", changes, w.told())
 		}
 	}
 }
+
+// storyBound bounds the events that are told one by one.
+const storyBound = 60
 
 // watch is a cluster under observation.
 type watch struct {
@@ -70,6 +76,7 @@ type watch struct {
 
 	mu     sync.Mutex
 	events map[string]int // by kind, of all nodes, since the beginning
+	story  []string       // the first of them
 	pauses pauses
 	flows  probe.FlowReport
 	err    error
@@ -107,7 +114,10 @@ func (w *watch) run(ctx context.Context) {
 	part(func() (err error) { w.flows, err = w.ask(ctx); return err })
 	for _, n := range w.lab.Nodes() {
 		part(func() error {
-			err := n.API().Events(ctx, w.since[n.Name()], true, w.note)
+			err := n.API().Events(ctx, w.since[n.Name()], true, func(e api.Event) error {
+				w.note(n.Name(), e)
+				return nil
+			})
 			if ctx.Err() != nil {
 				return nil
 			}
@@ -125,11 +135,13 @@ func (w *watch) ask(ctx context.Context) (probe.FlowReport, error) {
 	return flows.Run(ctx)
 }
 
-func (w *watch) note(e api.Event) error {
+func (w *watch) note(teller string, e api.Event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.events[e.Kind]++
-	return nil
+	if len(w.story) < storyBound {
+		w.story = append(w.story, fmt.Sprintf("%s %s: %s", e.Time.Format("15:04:05.000"), teller, e.Text))
+	}
 }
 
 // changes is how many views were proposed since the beginning.
