@@ -26,7 +26,7 @@ func (n *Node) fencesOver() bool {
 		return false
 	}
 	for _, p := range n.peers {
-		if !n.view.has(p.ref) && n.now < p.fence {
+		if !p.member() && n.now < p.fence {
 			return false
 		}
 	}
@@ -56,7 +56,7 @@ func (n *Node) outsidersYield() bool {
 		return true // the fences are enough
 	}
 	for _, p := range n.peers {
-		if p.beat == nil || p.silent || p.left || n.view.has(p.ref) || p.beat.Flags&barredFlags != 0 {
+		if p.silent || p.left || p.member() || p.beat.Flags&barredFlags != 0 {
 			continue
 		}
 		if p.mutual && (p.beat.owns() || p.echoSeq < n.viewSeq) {
@@ -100,7 +100,7 @@ func (n *Node) accept() {
 			}
 			before := free
 			for _, p := range n.peers {
-				if p.beat == nil || p.unlike || !p.mutual && !n.view.has(p.ref) || w >= len(p.beat.Pools[i].Claims) {
+				if p.unlike || !p.mutual && !p.member() || w >= len(p.beat.Pools[i].Claims) {
 					continue
 				}
 				free &^= p.beat.Pools[i].Claims[w]

@@ -1,7 +1,6 @@
 package ownership
 
 import (
-	"maps"
 	"slices"
 	"time"
 )
@@ -9,31 +8,45 @@ import (
 // heardMembers are the members of the view in force that are not silent,
 // without this node.
 func (n *Node) heardMembers() []*peer {
-	var heard []*peer
-	for _, m := range n.view.Members {
-		if p := n.memberPeer(m.Ref); p != nil && !p.silent && !p.left && !p.unlike {
+	heard := make([]*peer, 0, len(n.view.Members))
+	for _, p := range n.peers {
+		if p.member() && !p.silent && !p.left && !p.unlike {
 			heard = append(heard, p)
 		}
 	}
 	return heard
 }
 
+// inTouch tells whether all members of the view are heard, and all find each
+// other mutual.
+func (n *Node) inTouch() bool {
+	touched := 1
+	for _, p := range n.peers {
+		if p.member() && p.mutual && !p.misses {
+			touched++
+		}
+	}
+	return touched == len(n.view.Members)
+}
+
 // keptMembers are the members of the view in force that the next one keeps,
 // without this node. Members that have let go while this node serves come back
 // as joiners, unless the quorum needs them.
 func (n *Node) keptMembers() []*peer {
-	heard := n.heardMembers()
-	var kept, all []*peer
-	for _, m := range n.view.Members {
-		p := n.memberPeer(m.Ref)
-		if p == nil || !n.keeps(p, heard) {
-			continue
-		}
-		all = append(all, p)
-		if !n.letGo(p) {
-			kept = append(kept, p)
+	var heard []*peer
+	if !n.inTouch() {
+		heard = n.heardMembers()
+	}
+	all := make([]*peer, 0, len(n.view.Members))
+	for _, p := range n.peers {
+		if p.member() && n.keeps(p, heard) {
+			all = append(all, p)
 		}
 	}
+	if !slices.ContainsFunc(all, n.letGo) {
+		return all
+	}
+	kept := slices.DeleteFunc(slices.Clone(all), n.letGo)
 	if n.cfg.Quorum == QuorumMajority && len(kept)+1 < n.majority() {
 		return all
 	}
@@ -74,7 +87,7 @@ func (n *Node) convicted(p *peer, heard []*peer) bool {
 // judgeSplit notes since when members that stay miss each other.
 func (n *Node) judgeSplit(kept []*peer) {
 	switch {
-	case n.whole(kept):
+	case n.inTouch() || n.whole(kept):
 		n.split = 0
 	case n.split == 0:
 		n.split = max(n.awake, 1)
@@ -176,42 +189,4 @@ func (n *Node) nameOf(p *peer) string {
 		return n.cfg.Self.Name
 	}
 	return p.ref.Name
-}
-
-// troubleLasts is how many leases a missed edge is held against both its ends.
-const troubleLasts = 20
-
-// link is two nodes, the lower name first.
-type link [2]string
-
-// miss remembers that two members do not find each other mutual.
-func (n *Node) miss(a, b string) { n.missed[link{min(a, b), max(a, b)}] = n.awake }
-
-// missRow remembers whom a member misses.
-func (n *Node) missRow(p *peer) {
-	if !n.view.has(p.ref) {
-		return
-	}
-	for i := range p.beat.Echo {
-		if e := &p.beat.Echo[i]; !e.Mutual && n.view.has(e.Ref) {
-			n.miss(p.ref.Name, e.Name)
-		}
-	}
-}
-
-// trouble is with how many members a node has missed each other lately. Of a
-// sick node and a healthy one that miss each other, the sick one has more of it
-// before long: it misses the others as well.
-func (n *Node) trouble(name string) int {
-	count := 0
-	for l, at := range n.missed {
-		if (l[0] == name || l[1] == name) && n.awake-at < troubleLasts*n.cfg.Lease {
-			count++
-		}
-	}
-	return count
-}
-
-func (n *Node) forgetTrouble() {
-	maps.DeleteFunc(n.missed, func(_ link, at Time) bool { return n.awake-at >= troubleLasts*n.cfg.Lease })
 }

@@ -55,7 +55,7 @@ func (n *Node) emitTables() {
 func (n *Node) lingeredByOthers(pool int) Bitmap {
 	m := NewBitmap(n.cfg.Pools[pool].Buckets)
 	for _, p := range n.peers {
-		if p.beat == nil || p.silent || p.left || p.unlike || pool >= len(p.beat.Pools) {
+		if p.silent || p.left || p.unlike || pool >= len(p.beat.Pools) {
 			continue
 		}
 		for w, word := range p.beat.Pools[pool].Lingers {
@@ -117,11 +117,11 @@ func (n *Node) send() {
 		}
 	}
 	for _, p := range n.peers {
-		if p.beat == nil || n.awake-p.heardAwake > 4*n.take() {
+		if n.awake-p.heardAwake > 4*n.take() {
 			continue // no row: silent
 		}
 		b.Echo = append(b.Echo, Echo{Ref: p.ref, Seq: p.beat.Seq, Mutual: p.mutual, Silent: p.silent})
-		if n.view.has(p.ref) && !p.left {
+		if p.member() && !p.left {
 			p.fence = max(p.fence, p.heard+Take(p.beat.Lease))
 			p.fenceView = n.view.ID
 		}
@@ -160,7 +160,7 @@ func (n *Node) nextWake() Time {
 	sooner(n.start + n.take())
 	awake := func(t Time) { sooner(n.now + t - n.awake) }
 	for _, p := range n.peers {
-		if p.beat == nil || p.silent && n.now >= p.fence {
+		if p.silent && n.now >= p.fence {
 			continue
 		}
 		sooner(p.fence)
@@ -168,7 +168,7 @@ func (n *Node) nextWake() Time {
 		awake(p.heardAwake + n.deafAfter())
 		awake(p.heardAwake + n.take())
 		awake(p.echoAwake + n.take() + 2*n.cfg.Interval + 1)
-		if p.mutual && !n.view.has(p.ref) {
+		if p.mutual && !p.member() {
 			awake(p.mutualSince + n.patience(p))
 		}
 	}
@@ -209,7 +209,7 @@ func (n *Node) whyGone(r Ref) string {
 	switch {
 	case r == n.cfg.Self:
 		return "this node"
-	case p == nil || p.beat == nil:
+	case p == nil:
 		return "never heard"
 	case p.ref != r:
 		return "restarted"

@@ -8,7 +8,7 @@ func (n *Node) follow() {
 	n.refused = false
 	best := &n.view
 	for _, p := range n.peers {
-		if p.beat == nil || p.left || p.unlike || !p.includes {
+		if p.left || p.unlike || !p.includes {
 			continue
 		}
 		v := &p.beat.View

@@ -11,9 +11,13 @@ import (
 type peer struct {
 	ref  Ref
 	host uint64
-	beat *Beat // the newest processed
+	beat *Beat // the newest processed, never nil
+	// place is where this very start of it stands in this node's view, -1 if nowhere.
+	place int
 	// includes: the view that it announces contains this node.
 	includes bool
+	// misses: its row lacks the mutuality of another member of this node's view.
+	misses bool
 
 	// When it was processed. That is later than the send, which only delays a takeover.
 	heard, heardAwake Time
@@ -58,7 +62,7 @@ func (n *Node) hear(b *Beat) {
 		if !n.makeRoom() {
 			return
 		}
-		p = &peer{ref: b.From, host: b.Host, silent: true}
+		p = &peer{ref: b.From, host: b.Host, silent: true, place: n.view.index(b.From)}
 		n.addPeer(p)
 		n.changed = true
 	case b.From.Incarnation < p.ref.Incarnation:
@@ -80,7 +84,7 @@ func (n *Node) hear(b *Beat) {
 		n.tableDirty = true // somebody began or ceased to linger
 	}
 	p.includes = b.View.has(n.cfg.Self)
-	n.missRow(p)
+	n.takeRow(p)
 	n.compare(p)
 	n.takeEcho(p)
 	n.takeFence(p)
@@ -99,7 +103,7 @@ func (n *Node) restarted(p *peer, b *Beat) {
 	if p.host == b.Host {
 		fence = 0
 	}
-	*p = peer{ref: b.From, host: b.Host, fence: fence, flaps: p.flaps, flapAwake: p.flapAwake, heardSince: n.awake}
+	*p = peer{ref: b.From, host: b.Host, place: n.view.index(b.From), fence: fence, flaps: p.flaps, flapAwake: p.flapAwake, heardSince: n.awake}
 	maps.DeleteFunc(n.missed, func(l link, _ Time) bool { return l[0] == p.ref.Name || l[1] == p.ref.Name })
 	n.changed = true
 }
@@ -111,7 +115,7 @@ func (n *Node) makeRoom() bool {
 	}
 	var oldest *peer
 	for _, p := range n.peers {
-		if p.silent && n.now >= p.fence && !n.view.has(p.ref) &&
+		if p.silent && n.now >= p.fence && !p.member() &&
 			(oldest == nil || p.heard < oldest.heard || p.heard == oldest.heard && p.ref.Name < oldest.ref.Name) {
 			oldest = p
 		}
@@ -131,10 +135,13 @@ func (n *Node) peer(name string) *peer {
 	return nil
 }
 
+// member tells whether it is in the view that this node announces.
+func (p *peer) member() bool { return p.place >= 0 }
+
 // memberPeer finds the peer that is this very member: name and incarnation.
 // Nil if it has not been heard.
 func (n *Node) memberPeer(m Ref) *peer {
-	if p := n.peer(m.Name); p != nil && p.ref == m && p.beat != nil {
+	if p := n.peer(m.Name); p != nil && p.ref == m {
 		return p
 	}
 	return nil
@@ -228,9 +235,6 @@ func (n *Node) takeFence(p *peer) {
 // judge brings the time-dependent facts about all peers up to date.
 func (n *Node) judge() {
 	for _, p := range n.peers {
-		if p.beat == nil {
-			continue
-		}
 		n.judgePeer(p)
 	}
 	if n.muted && n.now >= n.muteTill {
@@ -251,7 +255,7 @@ func (n *Node) judgePeer(p *peer) {
 	// An echo may be two intervals older than a beat, so that a peer that dies is
 	// found silent, which all find at the same moment, and not un-mutual before.
 	mutual := p.echoed && !p.left && !p.silent && n.awake-p.echoAwake <= n.take()+2*n.cfg.Interval
-	if !mutual && n.view.has(p.ref) {
+	if !mutual && p.member() {
 		n.miss(n.cfg.Self.Name, p.ref.Name)
 	}
 	if mutual == p.mutual {
@@ -269,7 +273,7 @@ func (n *Node) judgePeer(p *peer) {
 func (n *Node) judgeDeaf() {
 	last, peers := Time(0), 0
 	for _, p := range n.peers {
-		if p.beat != nil && !p.left && (n.view.ID.Number == 0 || n.view.has(p.ref)) {
+		if !p.left && (n.view.ID.Number == 0 || p.member()) {
 			last, peers = max(last, p.heardAwake), peers+1
 		}
 	}

@@ -7,7 +7,7 @@ func (n *Node) renew() {
 	for _, p := range n.peers {
 		// A promise under a view newer than this node's own does not count: the
 		// promiser may have been, in between, in a view that took these buckets.
-		if p.echoed && p.beat != nil && p.includes && p.beat.View.ID.Compare(n.view.ID) <= 0 {
+		if p.echoed && p.includes && p.beat.View.ID.Compare(n.view.ID) <= 0 {
 			p.promise, p.promised = max(p.promise, p.echo), true
 		}
 	}
@@ -36,8 +36,8 @@ func (n *Node) byMajority() Time {
 		}
 	} else {
 		voters = len(n.view.Members)
-		for _, m := range n.view.Members {
-			if p := n.memberPeer(m.Ref); p != nil && p.promised {
+		for _, p := range n.peers {
+			if p.member() && p.promised {
 				stamps = append(stamps, p.promise)
 			}
 		}
@@ -60,7 +60,7 @@ func (n *Node) bySilence() Time {
 			continue
 		}
 		p := n.peer(m.Name)
-		if p == nil || p.beat == nil {
+		if p == nil {
 			if n.awake-n.viewAwake < n.quiet() {
 				return 0
 			}

@@ -34,8 +34,8 @@ func (n *Node) propose() {
 // a member of this node's view.
 func (n *Node) othersOwn() bool {
 	return slices.ContainsFunc(n.peers, func(p *peer) bool {
-		return p.beat != nil && !p.silent && !p.left && !p.unlike && p.beat.owns() && p.beat.Flags&barredFlags == 0 &&
-			(!p.includes || n.view.has(p.ref) && p.mutual)
+		return !p.silent && !p.left && !p.unlike && p.beat.owns() && p.beat.Flags&barredFlags == 0 &&
+			(!p.includes || p.member() && p.mutual)
 	})
 }
 
@@ -45,7 +45,7 @@ func (n *Node) othersOwn() bool {
 func (n *Node) firstSet() []Member {
 	set := []*peer{}
 	for _, p := range n.peers {
-		if p.beat == nil || p.silent || p.left || p.unlike {
+		if p.silent || p.left || p.unlike {
 			continue
 		}
 		if p.beat.View.ID.Number != 0 || !n.steady(p) {
@@ -78,7 +78,7 @@ func (n *Node) nextSet() []Member {
 		kept, self = n.cut(kept)
 		set = n.withJoiners(kept)
 	}
-	return n.ifLowest(set, self, func(p *peer) bool { return n.view.has(p.ref) && n.leads(p) })
+	return n.ifLowest(set, self, func(p *peer) bool { return p.member() && n.leads(p) })
 }
 
 // calledFor tells whether a view of this set is needed: it differs from the one
@@ -96,8 +96,7 @@ func (n *Node) inForce(set []*peer) bool {
 		return false
 	}
 	return !slices.ContainsFunc(set, func(p *peer) bool {
-		i := n.view.index(p.ref)
-		return i < 0 || !slices.EqualFunc(n.view.Members[i].Weights, p.beat.Pools, func(w uint16, b PoolBeat) bool { return w == b.Weight })
+		return !p.member() || !slices.EqualFunc(n.view.Members[p.place].Weights, p.beat.Pools, func(w uint16, b PoolBeat) bool { return w == b.Weight })
 	})
 }
 
@@ -109,10 +108,7 @@ func (n *Node) asks(weights []uint16) bool {
 // someoneBarred: a member of the view, this node included, has let go of
 // everything and needs a newer view to own again.
 func (n *Node) someoneBarred() bool {
-	return n.bar != barNone || slices.ContainsFunc(n.view.Members, func(m Member) bool {
-		p := n.memberPeer(m.Ref)
-		return p != nil && n.letGo(p)
-	})
+	return n.bar != barNone || slices.ContainsFunc(n.peers, func(p *peer) bool { return p.member() && n.letGo(p) })
 }
 
 // unitedSet ends a discord that no other rule ends: everybody at hand, members
@@ -120,7 +116,7 @@ func (n *Node) someoneBarred() bool {
 func (n *Node) unitedSet() []Member {
 	var all []*peer
 	for _, p := range n.peers {
-		if p.beat != nil && p.mutual && !p.unlike && p.beat.Flags&(FlagDeaf|FlagLeaving) == 0 && (n.view.has(p.ref) || p.beat.owns() || n.steady(p)) {
+		if p.mutual && !p.unlike && p.beat.Flags&(FlagDeaf|FlagLeaving) == 0 && (p.member() || p.beat.owns() || n.steady(p)) {
 			all = append(all, p)
 		}
 	}
@@ -128,11 +124,11 @@ func (n *Node) unitedSet() []Member {
 	return n.ifLowest(set, self, n.leads)
 }
 
-// judgeConcord notes since when this node's view has not become active, or an
-// owner at hand has followed another.
+// judgeConcord notes since when this node's view has not become active, or a
+// member or owner at hand has been in another.
 func (n *Node) judgeConcord() {
 	discord := n.view.ID.Number != 0 && (n.stage < StageActive || slices.ContainsFunc(n.peers, func(p *peer) bool {
-		return p.mutual && !p.unlike && p.beat.View.ID != n.view.ID && p.beat.owns()
+		return p.mutual && !p.unlike && p.beat.View.ID != n.view.ID && (p.member() || p.beat.owns())
 	}))
 	switch {
 	case !discord:
@@ -156,7 +152,7 @@ func (n *Node) withJoiners(set []*peer) []*peer {
 		if len(set) >= room {
 			break
 		}
-		if p.beat == nil || p.unlike || n.view.has(p.ref) || p.beat.Flags&(FlagDeaf|FlagLeaving) != 0 ||
+		if p.unlike || p.member() || p.beat.Flags&(FlagDeaf|FlagLeaving) != 0 ||
 			!n.steady(p) || !n.edge(nil, p) || p.beat.owns() && !n.mergeable(p, set) {
 			continue
 		}
@@ -259,7 +255,7 @@ func (n *Node) allowed(set []Member) bool {
 // isGone: it left, restarted, or says itself that it owns nothing.
 func (n *Node) isGone(r Ref) bool {
 	p := n.peer(r.Name)
-	return p != nil && p.beat != nil && (p.ref != r || p.left || p.unlike || p.beat.Flags&FlagDeaf != 0 || n.letGo(p))
+	return p != nil && (p.ref != r || p.left || p.unlike || p.beat.Flags&FlagDeaf != 0 || n.letGo(p))
 }
 
 func (n *Node) silentToAll(r Ref, set []Member) bool {

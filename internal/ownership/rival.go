@@ -49,7 +49,7 @@ func (n *Node) ownStanding() standing {
 // rival tells whether the peer owns, or is about to, under a view that has
 // nothing in common with v and does not know this node.
 func (n *Node) rival(p *peer, v *View) bool {
-	if p.beat == nil || p.silent || p.left || p.beat.Flags&barredFlags != 0 {
+	if p.silent || p.left || p.beat.Flags&barredFlags != 0 {
 		return false
 	}
 	w := &p.beat.View
@@ -96,7 +96,7 @@ func (n *Node) leftBehindBy() *peer {
 	heard, gone, hears := 0, 0, false
 	var by *peer
 	for _, p := range n.peers {
-		if p.beat == nil || p.silent || p.left || p.unlike || !n.view.has(p.ref) {
+		if p.silent || p.left || p.unlike || !p.member() {
 			continue
 		}
 		heard++
@@ -120,7 +120,7 @@ func (n *Node) settleConflicts() {
 		return
 	}
 	for _, p := range n.peers {
-		if p.beat == nil || p.unlike || p.beat.Flags&barredFlags != 0 || !n.edge(nil, p) || !n.fits(&p.beat.View) {
+		if p.unlike || p.beat.Flags&barredFlags != 0 || !n.edge(nil, p) || !n.fits(&p.beat.View) {
 			continue
 		}
 		for i := range n.owned {

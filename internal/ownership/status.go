@@ -85,12 +85,9 @@ func (n *Node) Status(now Time) Status {
 		Member: n.view.has(n.cfg.Self), Weights: s.Weights, Claims: counts(n.owned),
 	})
 	for _, p := range n.peers {
-		if p.beat == nil {
-			continue
-		}
 		ns := NodeStatus{
 			Ref: p.ref, Address: p.beat.Address, State: stateOf(p.beat), Silent: p.silent, Left: p.left, Deaf: p.beat.Flags&FlagDeaf != 0,
-			Mutual: p.mutual, Member: n.view.has(p.ref), HeardAgo: max(now-p.heard, 0), Health: p.beat.Health,
+			Mutual: p.mutual, Member: p.member(), HeardAgo: max(now-p.heard, 0), Health: p.beat.Health,
 		}
 		if p.unlike {
 			ns.Unlike = n.difference(p.beat)
@@ -147,7 +144,7 @@ func (n *Node) Bucket(pool int, b uint32) BucketStatus {
 		s.Lingering = append(s.Lingering, n.cfg.Self.Name)
 	}
 	for _, p := range n.peers {
-		if p.beat == nil || p.silent || p.left || p.unlike {
+		if p.silent || p.left || p.unlike {
 			continue
 		}
 		if p.beat.Pools[pool].Claims.Has(b) {

@@ -35,13 +35,17 @@ func (n *Node) fits(v *View) bool {
 func (n *Node) join(v View) {
 	n.note(NoteViewJoined, "", "view %d by %s: %s", v.ID.Number, v.ID.Proposer.Name, n.changeTo(&v))
 	for _, p := range n.peers {
-		if n.view.has(p.ref) && !v.has(p.ref) {
+		was := p.member()
+		if p.place = v.index(p.ref); was && !p.member() {
 			n.dropped(p)
 		}
 	}
 	n.view, n.viewAwake, n.viewSeq, n.stage = v, n.awake, 0, StageJoined
 	n.viewProven, n.discord = n.proven, 0
 	n.forgetTrouble()
+	for _, p := range n.peers {
+		n.takeRow(p)
+	}
 	if n.bar != barDeaf {
 		n.bar = barNone
 	}
