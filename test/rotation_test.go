@@ -2,6 +2,7 @@ package test
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -28,6 +29,13 @@ func TestTheKeyIsRotated(t *testing.T) {
 		copyKey(t, master, files[n])
 		edit(t, n, master, files[n])
 	}
+	var steps []string // key files; made now, because no process may begin while flows ask
+	for i := range config.KeySteps {
+		step := fmt.Sprintf("%s-%d", master, i+1)
+		order(t, "key", "rotate", master)
+		copyKey(t, master, step)
+		steps = append(steps, step)
+	}
 	must(t, c.StartDaemons())
 	c.even()
 	before := statuses(t, c.Nodes()...)
@@ -40,12 +48,11 @@ func TestTheKeyIsRotated(t *testing.T) {
 		asking := probe.Start(context.Background(), flows.Run)
 		t.Cleanup(func() { _, _ = asking.Stop() })
 		must(t, flows.WaitAnswered(soon(t)))
-		for range config.KeySteps {
-			order(t, "key", "rotate", master)
+		for _, step := range steps {
 			for _, n := range c.Nodes() {
-				copyKey(t, master, files[n])
+				copyKey(t, step, files[n])
 				hangUp(t, n)
-				c.uses(n, master)
+				c.uses(n, step)
 			}
 			must(t, flows.WaitAnswered(soon(t)))
 		}

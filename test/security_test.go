@@ -20,7 +20,7 @@ import (
 )
 
 // undisturbed runs f while connections are open and clients ask, and expects
-// that no view, no owner and no client notices.
+// that no view, no owner and no client notices. f starts no process; see asking.
 func (c *cluster) undisturbed(f func()) {
 	c.t.Helper()
 	before := c.agreed()
@@ -33,7 +33,10 @@ func (c *cluster) undisturbed(f func()) {
 		must(c.t, flows.WaitAnswered(soon(c.t)))
 		since := time.Now()
 		f()
-		must(c.t, flows.WaitAnswered(soon(c.t)))
+		if err := flows.WaitAnswered(soon(c.t)); err != nil {
+			report, failed := asking.Stop()
+			c.t.Fatalf("%v; %s, %v", err, report, failed)
+		}
 		report, err := asking.Stop()
 		must(c.t, err)
 		for _, gap := range report.Gaps(since) {
@@ -50,12 +53,10 @@ func (c *cluster) undisturbed(f func()) {
 	}
 }
 
-// dropped is how many beats a node has dropped, by reason, as `rota status` tells.
+// dropped is how many beats a node has dropped, by reason.
 func dropped(t *testing.T, n *lab.Node) map[string]uint64 {
 	t.Helper()
-	var s api.Status
-	must(t, json.Unmarshal([]byte(order(t, "status", "--json", "--socket", n.Socket())), &s))
-	return s.Heartbeat.Dropped
+	return statuses(t, n)[0].Heartbeat.Dropped
 }
 
 // spoilt are the ways to spoil a beat, or none, and how the node it claims to
@@ -123,13 +124,17 @@ func TestSpoiltBeats(t *testing.T) {
 		c.counted("damaged on the way", beats, "frame-bad-checksum", "frame-bad-checksum", func() { m.send(broken...) })
 	})
 	for _, n := range c.Nodes() {
-		s := statuses(t, n)[0]
+		var s api.Status
+		must(t, json.Unmarshal([]byte(order(t, "status", "--json", "--socket", n.Socket())), &s))
+		if s.Heartbeat.Dropped["bad-magic"] != beats || s.Heartbeat.Dropped["frame-routed"] != beats {
+			t.Errorf("rota status of %s tells of dropped beats: %v", n.Name(), s.Heartbeat.Dropped)
+		}
 		for _, code := range []string{"wrong-key", "other-version", "other-cluster"} {
 			if code == "wrong-key" && n == victim {
 				continue // it takes these for its own
 			}
 			toldOnce(t, n, "code="+code)
-			if !warns(s, code, "") {
+			if !warns(&s, code, "") {
 				t.Errorf("%s does not warn of %s: %v", n.Name(), code, s.Warnings)
 			}
 		}
@@ -256,7 +261,7 @@ func TestAPeerWithAWrongKey(t *testing.T) {
 		release := c.hold(c.Shared()[0], 30)
 		must(t, wrong.Start())
 		held := c.until(wrong, "held back, and a reason", func(s *api.Status) bool {
-			return s.State == api.Joining && !owning(s) && warns(s, "wrong-key", a.Name()) && warns(s, api.WarnNotServing, "does not serve beside them")
+			return s.State == api.Joining && !owning(s) && warns(s, "wrong-key", "node-") && warns(s, api.WarnNotServing, "does not serve beside them")
 		})
 		for _, n := range []*lab.Node{a, b} {
 			c.until(n, "word of the wrong key", func(s *api.Status) bool { return warns(s, "wrong-key", wrong.Name()) })
