@@ -28,10 +28,11 @@ type daemon struct {
 	started time.Time
 	version string
 
-	host *host
-	tx   *peer.Transport
-	ear  *ear
-	loop *loop
+	host   *host
+	tx     *peer.Transport
+	ear    *ear
+	memory *memory
+	loop   *loop
 }
 
 // Run serves until ctx is done, then says goodbye and leaves the host as it
@@ -58,7 +59,7 @@ func Run(ctx context.Context, cfg *config.Config, version string, hangups <-chan
 	if err != nil {
 		return err
 	}
-	d := &daemon{cfg: cfg, log: log, started: time.Now(), version: version}
+	d := &daemon{cfg: cfg, log: log, started: time.Now(), version: version, memory: newMemory(cfg.StateDir, log)}
 	d.host, err = setUp(cfg, keys.Hash, link, log)
 	if err != nil {
 		return errors.Join(err, socket.Close())
@@ -119,7 +120,7 @@ func (d *daemon) connect(keys config.Keys) error {
 	if err != nil {
 		return errors.Join(err, tx.Close())
 	}
-	opener, err := wire.NewOpener(wire.OpenerConfig{Keys: keys.Accepted(), Cluster: cfg.Cluster, Self: self})
+	opener, err := wire.NewOpener(wire.OpenerConfig{Keys: keys.Accepted(), Cluster: cfg.Cluster, Self: self, Heard: d.memory.recall()})
 	if err != nil {
 		return errors.Join(err, tx.Close())
 	}
@@ -141,7 +142,7 @@ func (d *daemon) serve(ctx context.Context, socket net.Listener, hangups <-chan 
 
 	hurry(d.log) // before more threads begin than there have to be
 	var rest sync.WaitGroup
-	errs := make(chan error, 2)
+	errs := make(chan error, 3)
 	run := func(what string, f func() error) {
 		rest.Go(func() {
 			if err := f(); err != nil {
@@ -154,10 +155,14 @@ func (d *daemon) serve(ctx context.Context, socket net.Listener, hangups <-chan 
 	run("watch interfaces", func() error {
 		return d.host.attachment.Run(inner, func(err error) { d.log.Error("guard against announcements elsewhere", "error", err) })
 	})
+	run("watch addresses", func() error {
+		return d.host.keepAddresses(inner, d.log)
+	})
 	run("answer on "+d.cfg.API.Socket, func() error {
 		return api.NewServer(d, d.log).Run(inner, socket)
 	})
 	rest.Go(func() { d.obey(inner, hangups) })
+	rest.Go(func() { d.memory.keep(inner, d.ear) })
 
 	for _, w := range d.cfg.Warnings {
 		d.log.Warn(w.Error())

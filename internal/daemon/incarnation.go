@@ -48,13 +48,18 @@ func readIncarnation(path string) (uint64, error) {
 	return n, nil
 }
 
-// writeIncarnation replaces the file as a whole: a crash leaves the old or the new.
 func writeIncarnation(path string, n uint64) error {
+	return replaceFile(path, strconv.FormatUint(n, 10)+"\n")
+}
+
+// replaceFile replaces a file of the state directory as a whole: a crash leaves
+// the old or the new.
+func replaceFile(path, text string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
 	tmp := path + ".new"
-	if err := os.WriteFile(tmp, []byte(strconv.FormatUint(n, 10)+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(tmp, []byte(text), 0o600); err != nil {
 		return err
 	}
 	return os.Rename(tmp, path)

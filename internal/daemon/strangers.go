@@ -30,6 +30,7 @@ var strangerKinds = [...]struct {
 }{
 	{wire.ReasonUnknownKey, "wrong-key", "beats of a cluster of this name are sealed with a key that this node does not have: give all nodes one key file, or the other cluster another name"},
 	{wire.ReasonUnknownVersion, "other-version", "beats are of a protocol version that this node does not speak: run one version on all nodes"},
+	{wire.ReasonStale, "stale", "beats of an earlier start of a node come in: they are recorded ones, or two nodes use one name, or a clock was set back: then set it right and start rota there again"},
 	{wire.ReasonOtherCluster, "other-cluster", "another cluster sends its beats to this one's addresses or MAC: two clusters need two of each"},
 }
 
@@ -65,7 +66,7 @@ func (s *strangers) see(reason wire.Reason, p peer.Payload, now ownership.Time) 
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if slices.Contains(s.shared, p.Destination) {
+		if reason != wire.ReasonStale && slices.Contains(s.shared, p.Destination) {
 			s.rival, s.rivalEver = now, true
 		}
 		k := &s.kinds[i]

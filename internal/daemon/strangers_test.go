@@ -34,10 +34,10 @@ func TestStrangersAreToldOnce(t *testing.T) {
 			s.see(reason, beat, at)
 		}
 	}
-	if lines() != 3 || !strings.Contains(log.String(), "node-x at 192.0.2.9, 02:00:00:00:00:09") {
-		t.Errorf("three kinds, each a thousand times: %s", log.String())
+	if lines() != 4 || !strings.Contains(log.String(), "node-x at 192.0.2.9, 02:00:00:00:00:09") {
+		t.Errorf("four kinds, each a thousand times: %s", log.String())
 	}
-	if ws := s.warnings(at); len(ws) != 3 || ws[0].Code != "wrong-key" || ws[1].Code != "other-version" || ws[2].Code != "other-cluster" {
+	if ws := s.warnings(at); len(ws) != 4 || ws[0].Code != "wrong-key" || ws[1].Code != "other-version" || ws[2].Code != "stale" || ws[3].Code != "other-cluster" {
 		t.Errorf("%v", ws)
 	}
 	if s.rivalWithin(time.Hour, at) {
@@ -45,8 +45,9 @@ func TestStrangersAreToldOnce(t *testing.T) {
 	}
 	beat.Destination = shared
 	s.see(wire.ReasonForged, beat, at)
+	s.see(wire.ReasonStale, beat, at)
 	if s.rivalWithin(time.Hour, at) {
-		t.Error("a forger is no rival")
+		t.Error("a forger is no rival, nor is a recording")
 	}
 	s.see(wire.ReasonUnknownKey, beat, at)
 	if !s.rivalWithin(time.Second, at) || s.rivalWithin(time.Second, at+time.Second) {
@@ -57,7 +58,7 @@ func TestStrangersAreToldOnce(t *testing.T) {
 	}
 	beat.Data = []byte("garbage")
 	s.see(wire.ReasonUnknownKey, beat, at+tellAgain+time.Second)
-	if lines() != 4 || !strings.Contains(log.String(), "somebody at 192.0.2.9") {
+	if lines() != 5 || !strings.Contains(log.String(), "somebody at 192.0.2.9") {
 		t.Errorf("an hour later: %s", log.String())
 	}
 }

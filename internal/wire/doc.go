@@ -25,8 +25,9 @@
 //
 //   - Freshness. A beat that was held back and is the newest of its sender is
 //     opened however old it is.
-//   - Memory over a restart. A new Opener knows no sender: recorded beats of a
-//     past incarnation are opened until the sender's present one is heard. The
+//   - More memory over a restart than it is given (OpenerConfig.Heard). Of a
+//     sender that is not in it, recorded beats are opened until the present
+//     ones are heard; of one that is, those that came after it was noted. The
 //     same holds for a sender forgotten for MaxSenders others. The ownership
 //     protocol therefore counts only beats that echo a recent one of its own.
 //   - Protection from those who hold the key. They may speak for every node.

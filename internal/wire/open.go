@@ -13,6 +13,7 @@ type OpenerConfig struct {
 	Keys    [][]byte      // cluster keys to accept, one or more, KeyBytes long each
 	Cluster string        // the cluster's name
 	Self    ownership.Ref // what comes back from this sender is dropped
+	Heard   []Heard       // what Opener.Heard told of an earlier one; the first MaxHeard count
 }
 
 // Opener opens the payloads of all senders of a cluster. Only Counts and
@@ -39,6 +40,9 @@ func NewOpener(cfg OpenerConfig) (*Opener, error) {
 		self:      cfg.Self,
 		senders:   make(map[string]*sender),
 		plain:     make([]byte, 0, MaxPart),
+	}
+	for _, h := range cfg.Heard[:min(len(cfg.Heard), MaxHeard)] {
+		o.senders[h.From.Name] = &sender{name: h.From.Name, session: session{incarnation: h.From.Incarnation}, seq: h.Seq}
 	}
 	return o, o.SetKeys(cfg.Keys)
 }
