@@ -120,6 +120,20 @@ func (s *Status) Drained() bool {
 	return s.State == Draining
 }
 
+// ServesOn tells whether the node drains and accepts connections all the same,
+// because all have agreed that nobody else can.
+func (s *Status) ServesOn() bool {
+	if s.State != Draining || !s.View.Agreed {
+		return false
+	}
+	for _, p := range s.Pools {
+		if p.Owned != "" {
+			return true
+		}
+	}
+	return false
+}
+
 // complete puts empty lists where there are none: programs expect lists, not null.
 func (s *Status) complete() {
 	notNil(&s.Warnings)

@@ -53,10 +53,10 @@ there are any. FILE - is the standard input.`,
 			fmt.Fprintf(p.Stdout, "%s: valid\n", c.File)
 			for i, w := range c.Warnings {
 				if i == maxValidateLines-2 && len(c.Warnings) > maxValidateLines-1 {
-					fmt.Fprintf(p.Stdout, "and %d more\n", len(c.Warnings)-i)
+					fmt.Fprintf(p.Stdout, "and %d more warnings\n", len(c.Warnings)-i)
 					break
 				}
-				fmt.Fprintln(p.Stdout, w)
+				fmt.Fprintln(p.Stdout, "warning:", w)
 			}
 			return nil
 		},

@@ -16,6 +16,9 @@ import (
 // drainLook is how often --wait asks whether the node is empty.
 const drainLook = 200 * time.Millisecond
 
+// servesOnLooks: a handover is over long before.
+const servesOnLooks = 15
+
 func (p *program) drain() *cobra.Command {
 	var wait bool
 	var reason string
@@ -24,7 +27,9 @@ func (p *program) drain() *cobra.Command {
 		Short: "Hand everything over to the other nodes; open connections go on",
 		Long: `Hand every bucket of this node over to the others. Open connections stay here
 until they end or the pool's drain_timeout is over; new ones go to the others.
-Returns when the daemon has accepted; with --wait when nothing is left here.`,
+Returns when the daemon has accepted; with --wait when nothing is left here.
+Refused when no other node could take over. It lasts until rota resume or the
+daemon's next start.`,
 		Example: `  rota drain --reason "new kernel"
   rota drain --wait && reboot`,
 		Args: arguments(),
@@ -48,6 +53,7 @@ Returns when the daemon has accepted; with --wait when nothing is left here.`,
 func (p *program) waitDrained(ctx context.Context) error {
 	tick := time.NewTicker(drainLook)
 	defer tick.Stop()
+	last := 0 // looks in a row at which the others left everything to this node
 	for {
 		st, err := p.client().Status(ctx)
 		switch {
@@ -60,6 +66,12 @@ func (p *program) waitDrained(ctx context.Context) error {
 			return err
 		case st.State != api.Draining:
 			return fmt.Errorf("the drain was ended: %s is %s", st.Node, st.State)
+		case st.ServesOn():
+			if last++; last >= servesOnLooks {
+				return fmt.Errorf("nobody else takes over: %s goes on serving", st.Node)
+			}
+		default:
+			last = 0
 		}
 		select {
 		case <-ctx.Done():
@@ -92,7 +104,8 @@ func (p *program) weight() *cobra.Command {
 		Short: "Change this node's share against the others'",
 		Long: `Change this node's weight, 0 to 1000, in all pools: with 50 it owns half of what
 a node with 100 owns, with 0 nothing as long as another node has more. Open
-connections go on. Returns when the daemon has accepted.`,
+connections go on. Returns when the daemon has accepted. It lasts until the
+daemon's next start, which takes node.weight of the configuration.`,
 		Example: `  rota weight 50`,
 		Args:    arguments("N"),
 		RunE: func(cmd *cobra.Command, args []string) error {

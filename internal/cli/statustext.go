@@ -70,11 +70,13 @@ func troubles(st *api.Status) []trouble {
 	say := func(p paint, format string, args ...any) {
 		out = append(out, trouble{p, fmt.Sprintf(format, args...)})
 	}
-	if what, ok := stateMeaning[st.State]; ok {
+	if st.ServesOn() {
+		say(bad, "this node drains, but nobody else can take over: it goes on serving")
+	} else if what, ok := stateMeaning[st.State]; ok {
 		say(statePaint(st.State), "%s%s", what, whyNot(st))
 	}
 	for _, p := range st.Pools {
-		if n := nobodys(p); n > 0 && st.State != api.Joining {
+		if n := nobodys(p); n > 0 && st.State != api.Joining && st.State != api.Standby {
 			say(bad, "pool %s: %d of %s have no owner that this node hears of", p.Name, n, plural(int(p.Buckets), "bucket"))
 		}
 	}

@@ -1,12 +1,15 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/rota-cluster/rota/internal/api"
@@ -71,7 +74,20 @@ func (d *daemon) Drain(ctx context.Context, r api.DrainRequest) error {
 	if reason == "" {
 		reason = "by order"
 	}
-	return d.order(ctx, ownership.Drain{Reason: reason})
+	return d.ordered(ctx, func() error {
+		if !takesOver(d.loop.node.Status(now())) {
+			return api.Refused("nobody else can take over: drained, this node would go on serving; bring another node back first")
+		}
+		return d.loop.step(ownership.Drain{Reason: reason})
+	})
+}
+
+// takesOver tells whether another member serves and wants to.
+func takesOver(own ownership.Status) bool {
+	return slices.ContainsFunc(own.Nodes, func(n ownership.NodeStatus) bool {
+		return !n.Self && n.Member && n.Mutual && !n.Silent && !n.Left && n.State == ownership.StateServing &&
+			slices.ContainsFunc(n.Weights, func(w uint16) bool { return w > 0 })
+	})
 }
 
 // Resume ends a drain.
@@ -91,9 +107,27 @@ func (d *daemon) SetWeight(ctx context.Context, weight uint16) error {
 
 // order hands an event to the state machine, in the loop.
 func (d *daemon) order(ctx context.Context, ev ownership.Event) error {
+	return d.ordered(ctx, func() error { return d.loop.step(ev) })
+}
+
+// ordered carries an order out in the loop, unless whoever gave it has gone by
+// then: what was reported as failed is not done later.
+func (d *daemon) ordered(ctx context.Context, do func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
-	return d.loop.ask(ctx, func() error { return d.loop.step(ev) })
+	var refused error
+	err := d.loop.ask(ctx, func() error {
+		if ctx.Err() != nil {
+			return nil
+		}
+		err := do()
+		if e := new(api.Error); errors.As(err, &e) {
+			refused = err // the order's fault, not the loop's
+			return nil
+		}
+		return err
+	})
+	return cmp.Or(err, refused)
 }
 
 // Events are the notes of the state machine.
@@ -135,7 +169,7 @@ func whyOwner(b ownership.BucketStatus, s ownership.Status) string {
 	case b.Owner != "":
 		return fmt.Sprintf("view %d gives the bucket to %s, %s has not released it yet", s.View.ID.Number, b.Assigned, b.Owner)
 	case s.Why != "":
-		return fmt.Sprintf("view %d gives the bucket to %s; this node %s", s.View.ID.Number, b.Assigned, s.Why)
+		return fmt.Sprintf("view %d gives the bucket to %s; of this node: %s", s.View.ID.Number, b.Assigned, s.Why)
 	default:
 		return fmt.Sprintf("view %d gives the bucket to %s, which does not accept it yet", s.View.ID.Number, b.Assigned)
 	}

@@ -302,5 +302,11 @@ func (l *loop) record(n ownership.Note) {
 	l.events.add(api.Event{
 		Time: time.Now(), Kind: n.Kind.String(), Node: who, View: viewID(n.View), Text: n.Text, Moved: n.Moved,
 	})
-	l.log.Info(n.Text, "event", n.Kind.String(), "node", who)
+	level := slog.LevelInfo
+	switch n.Kind {
+	case ownership.NotePeerSilent, ownership.NotePeerIncompatible, ownership.NoteDuplicateName,
+		ownership.NoteLeaseLost, ownership.NoteStandby, ownership.NoteDeaf:
+		level = slog.LevelWarn
+	}
+	l.log.Log(context.Background(), level, n.Text, "event", n.Kind.String(), "node", who)
 }
