@@ -181,7 +181,7 @@ func TestRecordedBeats(t *testing.T) {
 		c.replayedAs("replayed", m.record(d, beats), m, a, b)
 	})
 	// Both kinds, from before its first moment on.
-	stop := m.repeat(slices.Concat(old, m.record(b, beats), m.record(d, beats)))
+	stop := m.repeat(slices.Concat(old, m.record(a, beats), m.record(b, beats), m.record(d, beats)))
 	c.judged(func() {
 		must(t, a.Restart())
 		c.even()
@@ -193,6 +193,14 @@ func TestRecordedBeats(t *testing.T) {
 			c.until(a, "more "+reason, func(s *api.Status) bool { return s.Heartbeat.Dropped[reason] > was })
 		}
 	})
+	toldOnce(t, d, "code=stale")
+	// Nor does a node that starts alone take the recordings for the dead.
+	must(t, d.Kill())
+	must(t, b.Kill())
+	c.even(a)
+	must(t, a.Restart())
+	c.even(a)
+	c.answeredBy(c.Client(), a)
 	stop()
 }
 

@@ -108,7 +108,8 @@ func (l *loop) turn() error {
 	var failed error
 	err := l.tx.Receive(datapath.Wall(l.wakeAt), func(p peer.Payload) {
 		if beat := l.open(p); beat != nil {
-			l.beatsSince, l.heard = true, true
+			l.beatsSince = true
+			l.heard = l.heard || beat.From.Name != l.name
 			failed = l.step(ownership.BeatReceived{Beat: beat})
 		}
 	})
