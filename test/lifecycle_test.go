@@ -292,3 +292,23 @@ func forgetNeighbours() error {
 	}
 	return nil
 }
+
+// TestTheInterfaceIsRenamed while the daemon runs, as udev does: a stop finds it all the same.
+func TestTheInterfaceIsRenamed(t *testing.T) {
+	m := newMachine(t)
+	before := snap(t, m.host)
+	m.addInterface(t, "eth2")
+	s := m.usual()
+	s.iface = "eth2"
+	d := m.start(t, s).serving()
+	m.do(t, func() error { return setLink("eth2", func(l netlink.Link) error { return netlink.LinkSetName(l, "lan0") }) })
+	d.stop()
+	ours := regexp.MustCompile(`192\.0\.2\.10|2001:db8::10|program|receives lan0 \d 1 `)
+	for _, line := range snap(t, m.host).changes(before) {
+		if ours.MatchString(line) {
+			t.Errorf("after a stop: %s", line)
+		}
+	}
+	m.do(t, func() error { return setLink("lan0", netlink.LinkDel) })
+	expectUnchanged(t, m.host, before, "after the interface")
+}
