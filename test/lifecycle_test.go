@@ -301,7 +301,9 @@ func TestTheInterfaceIsRenamed(t *testing.T) {
 	s := m.usual()
 	s.iface = "eth2"
 	d := m.start(t, s).serving()
-	m.do(t, func() error { return setLink("eth2", func(l netlink.Link) error { return netlink.LinkSetName(l, "lan0") }) })
+	m.do(t, func() error {
+		return setLink("eth2", func(l netlink.Link) error { return netlink.LinkSetName(l, "lan0") })
+	})
 	d.stop()
 	ours := regexp.MustCompile(`192\.0\.2\.10|2001:db8::10|program|receives lan0 \d 1 `)
 	for _, line := range snap(t, m.host).changes(before) {
