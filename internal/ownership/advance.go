@@ -14,7 +14,7 @@ func (n *Node) advance() {
 	if n.stage == StageReady && n.allReady() && n.outsidersYield() {
 		n.clearMoved()
 	}
-	if n.stage >= StageCleared && n.leaseUntil > n.now {
+	if n.stage == StageCleared && n.leaseUntil > n.now && n.allReady() {
 		n.accept()
 	}
 }
@@ -33,18 +33,25 @@ func (n *Node) fencesOver() bool {
 	return true
 }
 
-// allReady: every other member announces this very view, its fences over.
+// allReady: every other member announces this very view, its fences over, and
+// this is no old news.
 func (n *Node) allReady() bool {
 	for _, m := range n.view.Members {
 		if m.Ref == n.cfg.Self {
 			continue
 		}
 		p := n.memberPeer(m.Ref)
-		if p == nil || p.beat.View.ID != n.view.ID || p.beat.Stage < StageReady || p.beat.Flags&barredFlags != 0 {
+		if p == nil || p.beat.View.ID != n.view.ID || p.beat.Stage < StageReady || p.beat.Flags&barredFlags != 0 || !n.recent(p) {
 			return false
 		}
 	}
 	return true
+}
+
+// recent: what it says was said after this node sent a beat not long ago, frozen
+// time included.
+func (n *Node) recent(p *peer) bool {
+	return p.echoed && n.now-p.echo <= n.take()+2*n.cfg.Interval
 }
 
 // outsidersYield: without a quorum, everybody outside the view who is heard
@@ -88,9 +95,6 @@ func (n *Node) clearMoved() {
 
 // accept takes the gained buckets that no other member claims any more.
 func (n *Node) accept() {
-	if n.stage == StageActive {
-		return
-	}
 	gained, waiting := 0, 0
 	for i := range n.owned {
 		for w := range n.owned[i] {

@@ -33,13 +33,10 @@ func (n *Node) inTouch() bool {
 // without this node. Members that have let go while this node serves come back
 // as joiners, unless the quorum needs them.
 func (n *Node) keptMembers() []*peer {
-	var heard []*peer
-	if !n.inTouch() {
-		heard = n.heardMembers()
-	}
+	touch, heard := n.inTouch(), n.heardMembers()
 	all := make([]*peer, 0, len(n.view.Members))
 	for _, p := range n.peers {
-		if p.member() && n.keeps(p, heard) {
+		if p.member() && fit(p) && (touch || !n.convicted(p, heard)) {
 			all = append(all, p)
 		}
 	}
@@ -53,20 +50,17 @@ func (n *Node) keptMembers() []*peer {
 	return kept
 }
 
-// keeps tells whether a member belongs into the next view: it has not left, is
-// not deaf, and no majority of the members at hand misses it. One report
-// convicts nobody.
-func (n *Node) keeps(p *peer, heard []*peer) bool {
-	return !p.left && !p.unlike && p.beat.Flags&FlagDeaf == 0 && !n.convicted(p, heard)
-}
+// fit tells whether a peer may be in a view: it has not left, is not deaf and
+// has the same pools.
+func fit(p *peer) bool { return !p.unlike && p.beat.Flags&(FlagDeaf|FlagLeaving) == 0 }
 
 // letGo: the member owns nothing any more in the view in which this node serves.
 func (n *Node) letGo(p *peer) bool {
 	return n.bar == barNone && p.beat.Flags&FlagFenced != 0 && p.beat.View.ID == n.view.ID
 }
 
-// convicted: of the members at hand, this node included, a majority does not
-// find the peer mutual.
+// convicted: of the members at hand a majority misses the peer: this node now,
+// the others within the last lease. One report of several convicts nobody.
 func (n *Node) convicted(p *peer, heard []*peer) bool {
 	voters, reports := 1, 0
 	if !p.mutual {
@@ -77,7 +71,7 @@ func (n *Node) convicted(p *peer, heard []*peer) bool {
 			continue
 		}
 		voters++
-		if !q.finds(p.ref) {
+		if n.missedLately(q.ref.Name, p.ref.Name) {
 			reports++
 		}
 	}

@@ -60,3 +60,13 @@ func (m Bitmap) Equal(o Bitmap) bool {
 	}
 	return true
 }
+
+// overlaps tells whether some bucket is in both.
+func (m Bitmap) overlaps(o Bitmap) bool {
+	for w := range min(len(m), len(o)) {
+		if m[w]&o[w] != 0 {
+			return true
+		}
+	}
+	return false
+}

@@ -51,11 +51,12 @@ func (n *Node) emitTables() {
 	}
 }
 
-// lingeredByOthers: the buckets in which a live peer still has connections.
+// lingeredByOthers: the buckets in which a live peer still has connections, also
+// one whose pool differs by now.
 func (n *Node) lingeredByOthers(pool int) Bitmap {
 	m := NewBitmap(n.cfg.Pools[pool].Buckets)
 	for _, p := range n.peers {
-		if p.silent || p.left || p.unlike || pool >= len(p.beat.Pools) {
+		if p.silent || p.left || pool >= len(p.beat.Pools) || p.beat.Pools[pool].Name != n.cfg.Pools[pool].Name {
 			continue
 		}
 		for w, word := range p.beat.Pools[pool].Lingers {

@@ -40,7 +40,7 @@ func (n *Node) refuses(v *View) bool {
 		return false
 	}
 	return n.proposedByStranger(v) || slices.ContainsFunc(heard, func(p *peer) bool {
-		return !v.has(p.ref) && n.keeps(p, heard) && p.mutual && n.trouble(p.ref.Name) < n.trouble(v.ID.Proposer.Name)
+		return !v.has(p.ref) && p.mutual && fit(p) && !n.letGo(p) && !n.convicted(p, heard) && n.trouble(p.ref.Name) < n.trouble(v.ID.Proposer.Name)
 	})
 }
 

@@ -138,6 +138,7 @@ func (n *Node) Step(now Time, ev Event) []Effect {
 	n.out = nil
 	n.tick(now)
 	n.expire()
+	n.forgetLingers()
 	switch e := ev.(type) {
 	case Wake:
 	case BeatReceived:
@@ -173,10 +174,23 @@ func (n *Node) Step(now Time, ev Event) []Effect {
 func (n *Node) tick(now Time) {
 	d := max(now-n.now, 0)
 	n.awake += min(d, n.cfg.Interval*3/2)
-	if d > 2*n.cfg.Interval {
+	if d > n.cfg.Interval*3/2 {
 		n.thawed = max(n.awake, 1)
 	}
 	n.now = max(now, n.now)
+}
+
+// forgetLingers: peers find a node silent that has not spoken for so long, and
+// let their kernels reset what it lingered on.
+func (n *Node) forgetLingers() {
+	if n.seq == 0 || n.now-n.stamps[n.seq%stampRing].at < n.cfg.Lease || !anySet(n.lingers) {
+		return
+	}
+	for i := range n.lingers {
+		clear(n.lingers[i])
+	}
+	n.tableDirty, n.changed = true, true
+	n.note(NoteLingering, "", "has been silent for a lease: lingers on nothing any more")
 }
 
 // expire lets go of everything when the lease is over. It runs before any

@@ -116,7 +116,7 @@ func (n *Node) someoneBarred() bool {
 func (n *Node) unitedSet() []Member {
 	var all []*peer
 	for _, p := range n.peers {
-		if p.mutual && !p.unlike && p.beat.Flags&(FlagDeaf|FlagLeaving) == 0 && (p.member() || p.beat.owns() || n.steady(p)) {
+		if p.mutual && fit(p) && (p.member() || p.beat.owns() || n.steady(p)) {
 			all = append(all, p)
 		}
 	}
@@ -152,8 +152,7 @@ func (n *Node) withJoiners(set []*peer) []*peer {
 		if len(set) >= room {
 			break
 		}
-		if p.unlike || p.member() || p.beat.Flags&(FlagDeaf|FlagLeaving) != 0 ||
-			!n.steady(p) || !n.edge(nil, p) || p.beat.owns() && !n.mergeable(p, set) {
+		if p.member() || !fit(p) || !n.steady(p) || !n.edge(nil, p) || p.beat.owns() && !n.mergeable(p, set) {
 			continue
 		}
 		if !slices.ContainsFunc(set, func(q *peer) bool { return !n.edge(p, q) }) {
@@ -226,7 +225,7 @@ func (n *Node) majority() int { return n.cfg.ExpectedNodes/2 + 1 }
 // allowed tells whether this set may form a view: a majority of the expected
 // nodes; or, without a quorum, a majority of the last active view, or everyone
 // missing from that has been silent for L_take to everyone in the set. And no
-// better owner is heard.
+// better owner is heard, nor any as good by one who owns nothing.
 func (n *Node) allowed(set []Member) bool {
 	if n.cfg.Quorum == QuorumMajority {
 		return len(set) >= n.majority()
@@ -248,8 +247,23 @@ func (n *Node) allowed(set []Member) bool {
 		return false
 	}
 	return !slices.ContainsFunc(n.peers, func(p *peer) bool {
-		return n.rival(p, &v) && outranks(n.standingOf(p), standing{size: len(set), lowest: set[0].Name, heard: true})
+		return n.rival(p, &v) && outranks(n.standingOf(p), standing{size: len(set), lowest: set[0].Name, heard: true}) ||
+			!n.owns() && n.ownsBeside(p, &v)
 	})
+}
+
+// ownsBeside: the peer is heard and owns, outside v, in company as large.
+func (n *Node) ownsBeside(p *peer, v *View) bool {
+	if v.has(p.ref) || p.silent || p.left || p.unlike || p.beat.Flags&barredFlags != 0 || !p.beat.owns() {
+		return false
+	}
+	company := 0
+	for _, m := range p.beat.View.Members {
+		if !v.has(m.Ref) {
+			company++
+		}
+	}
+	return company >= len(v.Members)
 }
 
 // isGone: it left, restarted, or says itself that it owns nothing.

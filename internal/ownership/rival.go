@@ -47,16 +47,15 @@ func (n *Node) ownStanding() standing {
 }
 
 // rival tells whether the peer owns, or is about to, under a view that has
-// nothing in common with v and does not know this node.
+// nothing in common with v and does not know this node. Of those whose pools
+// differ, the fewer make way before the others own.
 func (n *Node) rival(p *peer, v *View) bool {
-	if p.silent || p.left || p.beat.Flags&barredFlags != 0 {
-		return false
-	}
 	w := &p.beat.View
-	if len(w.Members) == 0 || w.has(n.cfg.Self) || !p.beat.owns() && p.beat.Stage < StageCleared {
+	if p.silent || p.left || p.includes || p.beat.Flags&barredFlags != 0 || len(w.Members) == 0 {
 		return false
 	}
-	return !overlap(w, v)
+	comes := p.beat.owns() || p.beat.Stage >= StageReady || p.unlike && len(w.Members) > len(v.Members)
+	return comes && !overlap(w, v)
 }
 
 // yieldToBetter lets go of everything when another view is near that is in
@@ -130,13 +129,8 @@ func (n *Node) settleConflicts() {
 }
 
 func (n *Node) settleConflict(p *peer, pool int) {
-	both := NewBitmap(n.cfg.Pools[pool].Buckets)
-	for w, claims := range p.beat.Pools[pool].Claims {
-		if w < len(both) {
-			both[w] = n.owned[pool][w] & claims
-		}
-	}
-	if both.Empty() {
+	claims := p.beat.Pools[pool].Claims
+	if !claims.overlaps(n.owned[pool]) {
 		return
 	}
 	v, table := &n.view, n.table[pool]
@@ -145,7 +139,7 @@ func (n *Node) settleConflict(p *peer, pool int) {
 	}
 	self, other, dropped := v.index(n.cfg.Self), v.index(p.ref), 0
 	for b := range n.cfg.Pools[pool].Buckets {
-		if !both.Has(b) {
+		if !claims.Has(b) || !n.owned[pool].Has(b) {
 			continue
 		}
 		owner := int(table[b])

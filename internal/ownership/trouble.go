@@ -11,6 +11,12 @@ type link [2]string
 // miss remembers that two members do not find each other mutual.
 func (n *Node) miss(a, b string) { n.missed[link{min(a, b), max(a, b)}] = n.awake }
 
+// missedLately tells whether two members missed each other within the last lease.
+func (n *Node) missedLately(a, b string) bool {
+	at, ok := n.missed[link{min(a, b), max(a, b)}]
+	return ok && n.awake-at < n.cfg.Lease
+}
+
 // takeRow reads from the beat of a member whether it misses another, and
 // remembers whom. The row and the view are both sorted by name.
 func (n *Node) takeRow(p *peer) {
