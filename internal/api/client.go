@@ -79,7 +79,7 @@ func (c *Client) Resume(ctx context.Context) error {
 
 // SetWeight orders what the node wants to carry.
 func (c *Client) SetWeight(ctx context.Context, weight uint16) error {
-	return c.ask(ctx, http.MethodPost, "/v1/weight", WeightRequest{weight}, nil)
+	return c.ask(ctx, http.MethodPost, "/v1/weight", WeightRequest{&weight}, nil)
 }
 
 // Events hands over the events after since, and with follow those to come

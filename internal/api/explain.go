@@ -110,12 +110,15 @@ type DrainRequest struct {
 
 // WeightRequest changes what a node wants to carry.
 type WeightRequest struct {
-	Weight uint16 `json:"weight"` // 0 … 1000
+	Weight *uint16 `json:"weight"` // 0 … 1000, needed
 }
 
 func (r WeightRequest) check() error {
-	if r.Weight > config.MaxWeight {
-		return BadRequest("weight %s is out of range; 0 to %d", strconv.Itoa(int(r.Weight)), config.MaxWeight)
+	if r.Weight == nil {
+		return BadRequest("weight is missing; 0 to %d", config.MaxWeight)
+	}
+	if *r.Weight > config.MaxWeight {
+		return BadRequest("weight %s is out of range; 0 to %d", strconv.Itoa(int(*r.Weight)), config.MaxWeight)
 	}
 	return nil
 }

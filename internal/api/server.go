@@ -87,7 +87,7 @@ func (s *Server) Handler() http.Handler {
 		if err := r.check(); err != nil {
 			return err
 		}
-		return s.backend.SetWeight(ctx, r.Weight)
+		return s.backend.SetWeight(ctx, *r.Weight)
 	}))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, NotFound("this daemon does not know %s %s; is it older than the command?", r.Method, r.URL.Path))

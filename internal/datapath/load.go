@@ -44,7 +44,7 @@ type Datapath struct {
 type Programs struct {
 	XDP      *ebpf.Program // rota_xdp: the filter, XDP
 	TC       *ebpf.Program // rota_tc: filter and adopter, tc ingress
-	Adopt    *ebpf.Program // rota_adopt: the adopter beside XDP, tc ingress
+	Adopt    *ebpf.Program // rota_adopt: the same again behind XDP, tc ingress
 	Announce *ebpf.Program // rota_announce: tc egress of the service interface
 	Guard    *ebpf.Program // rota_guard: tc egress of every other interface
 }

@@ -25,11 +25,16 @@ func TestTheAdopterDropsBeatsAlone(t *testing.T) {
 		{"a beat", frame(ip4(other4, web4, udp(7479, beatPort, 100))), DropBeat},
 		{"a beat, IPv6", frame(ip6(other6, web6, udp(7479, beatPort, 100))), DropBeat},
 		{"the beats' port at another address", frame(ip4(client4, other4, udp(1, beatPort, 4))), PassUntouched},
-		{"TCP", frame(ip4(client4, web4, tcp(1234, 80, tcpSYN))), PassUntouched},
-		{"a later fragment", frame(fragment4(1, 8, 16, ip4(client4, web4, udp(1, 2, 40)))), PassUntouched},
+		{"TCP of a bucket that is mine, counted where it was judged first", frame(ip4(client4, web4, tcp(1234, 80, tcpSYN))), PassUntouched},
+		{"TCP of a foreign bucket, as if XDP were gone", frame(ip4(client4, mail4, tcp(1234, 80, tcpSYN))), DropForeign},
+		{"a later fragment of nobody knows what", frame(fragment4(1, 8, 16, ip4(client4, web4, udp(1, 2, 40)))), DropFragment},
 		{"ARP", frame(arp(2, clientMAC, client4, testMAC, web4)), PassUntouched},
 	}
 	d := loadForTest(t, testOptions())
+	setAll(t, d, ownership.Mine)
+	if err := d.SetTable(1, make([]State, d.options.Pools[1].Hasher.Buckets)); err != nil {
+		t.Fatal(err)
+	}
 	for _, r := range rows {
 		t.Run(r.words, func(t *testing.T) {
 			expectOutgoing(t, d, d.programs.RotaAdopt, r.frame, what{verdict: r.want, dropped: r.want.Drops(), out: r.frame})

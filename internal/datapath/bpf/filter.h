@@ -13,6 +13,9 @@
 #include "table.h"
 #include "transport.h"
 
+/* Who judges a packet again counts only what the first one would have dropped. */
+enum turn { FIRST_TURN, SECOND_TURN };
+
 /* Handed over to a live node: only what has a socket here goes on. */
 static __always_inline enum verdict judge_lingering(const struct frame *f, const struct packet *p)
 {
@@ -52,7 +55,8 @@ judge_bucket(const struct frame *f, const struct packet *p, __u32 pool, __u32 bu
 }
 
 /* Judges a packet that was sent to an address shared in the pool. */
-static __always_inline enum verdict judge_shared(const struct frame *f, struct packet *p, __u32 pool)
+static __always_inline enum verdict
+judge_shared(const struct frame *f, struct packet *p, __u32 pool, enum turn turn)
 {
 	enum verdict verdict = read_transport(f, p);
 	__u32 bucket;
@@ -71,17 +75,19 @@ static __always_inline enum verdict judge_shared(const struct frame *f, struct p
 		return DROP_FRAGMENT;
 	bucket = bucket_of(pool, p);
 	verdict = judge_bucket(f, p, pool, bucket);
-	count_bucket(pool, bucket, verdict);
+	if (turn == FIRST_TURN || drops(verdict))
+		count_bucket(pool, bucket, verdict);
 	return verdict;
 }
 
 /* Judges a packet to a shared address as read_shared left it, and counts. */
 static __always_inline enum verdict
-judge(const struct frame *f, struct packet *p, __u32 pool, enum verdict fault)
+judge(const struct frame *f, struct packet *p, __u32 pool, enum verdict fault, enum turn turn)
 {
-	enum verdict verdict = fault ? fault : judge_shared(f, p, pool);
+	enum verdict verdict = fault ? fault : judge_shared(f, p, pool, turn);
 
-	count_verdict(pool, verdict);
+	if (turn == FIRST_TURN || drops(verdict))
+		count_verdict(pool, verdict);
 	return verdict;
 }
 
@@ -91,7 +97,7 @@ static __always_inline enum verdict filter(const struct frame *f)
 	enum verdict fault = 0;
 	int pool = read_shared(f, &p, &fault);
 
-	return pool == NO_POOL ? PASS_UNTOUCHED : judge(f, &p, pool, fault);
+	return pool == NO_POOL ? PASS_UNTOUCHED : judge(f, &p, pool, fault, FIRST_TURN);
 }
 
 #endif

@@ -4,8 +4,8 @@
  * in the headers, one concern each.
  *
  *   rota_xdp       filter                XDP, service interface
- *   rota_adopt     adopter               tc ingress, beside rota_xdp
- *   rota_tc        filter and adopter    tc ingress, in place of both
+ *   rota_tc        filter and adopter    tc ingress
+ *   rota_adopt     the same, again       tc ingress, behind rota_xdp
  *   rota_announce  announcer             tc egress, service interface
  *   rota_guard     guard                 tc egress, all other interfaces
  *   rota_clock                           attached nowhere
@@ -23,23 +23,7 @@ int rota_xdp(struct xdp_md *ctx)
 	return drops(filter(&f)) ? XDP_DROP : XDP_PASS;
 }
 
-SEC("tc")
-int rota_adopt(struct __sk_buff *skb)
-{
-	struct frame f = tc_frame(skb);
-	struct packet p = {};
-	enum verdict fault = 0;
-	int pool = read_shared(&f, &p, &fault);
-
-	if (pool == NO_POOL)
-		return adopt_arp(skb, &f);
-	if (fault || read_transport(&f, &p))
-		return TC_ACT_UNSPEC; /* the filter lets nothing such pass */
-	return adopt_packet(skb, pool, is_beat(&p));
-}
-
-SEC("tc")
-int rota_tc(struct __sk_buff *skb)
+static __always_inline int filter_and_adopt(struct __sk_buff *skb, enum turn turn)
 {
 	struct frame f = tc_frame(skb);
 	struct packet p = {};
@@ -48,8 +32,24 @@ int rota_tc(struct __sk_buff *skb)
 
 	if (pool == NO_POOL)
 		return adopt_arp(skb, &f);
-	verdict = judge(&f, &p, pool, verdict);
+	verdict = judge(&f, &p, pool, verdict, turn);
 	return drops(verdict) ? TC_ACT_SHOT : adopt_packet(skb, pool, verdict == PASS_BEAT);
+}
+
+SEC("tc")
+int rota_tc(struct __sk_buff *skb)
+{
+	return filter_and_adopt(skb, FIRST_TURN);
+}
+
+/*
+ * Behind rota_xdp few packets come here, and all have been judged. If
+ * somebody takes rota_xdp off, all come, and the node must not accept them all.
+ */
+SEC("tc")
+int rota_adopt(struct __sk_buff *skb)
+{
+	return filter_and_adopt(skb, SECOND_TURN);
 }
 
 SEC("tc")
