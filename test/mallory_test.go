@@ -124,25 +124,36 @@ func (m *mallory) trySend(frames ...[]byte) error {
 	return nil
 }
 
-// repeat sends payloads again and again, a round every few milliseconds, until
-// stop is called.
+// repeat sends payloads again and again, all of them every few milliseconds,
+// until stop is called.
 func (m *mallory) repeat(payloads [][]byte) (stop func()) {
 	m.t.Helper()
-	var frames [][]byte
-	for _, p := range payloads {
-		frames = append(frames, m.frame(p))
+	return m.play([][][]byte{payloads}, 5*time.Millisecond)
+}
+
+// play sends one group of payloads after the other, and begins again after the
+// last, until stop is called.
+func (m *mallory) play(groups [][][]byte, every time.Duration) (stop func()) {
+	m.t.Helper()
+	var frames [][][]byte
+	for _, payloads := range groups {
+		var group [][]byte
+		for _, p := range payloads {
+			group = append(group, m.frame(p))
+		}
+		frames = append(frames, group)
 	}
 	quit, over := make(chan struct{}), make(chan error, 1)
 	go func() {
-		tick := time.NewTicker(5 * time.Millisecond)
+		tick := time.NewTicker(every)
 		defer tick.Stop()
-		for {
+		for i := 0; ; i++ {
 			select {
 			case <-quit:
 				over <- nil
 				return
 			case <-tick.C:
-				if err := m.trySend(frames...); err != nil {
+				if err := m.trySend(frames[i%len(frames)]...); err != nil {
 					over <- err
 					return
 				}

@@ -193,15 +193,39 @@ func TestRecordedBeats(t *testing.T) {
 			c.until(a, "more "+reason, func(s *api.Status) bool { return s.Heartbeat.Dropped[reason] > was })
 		}
 	})
-	toldOnce(t, d, "code=stale")
-	// Nor does a node that starts alone take the recordings for the dead.
-	must(t, d.Kill())
-	must(t, b.Kill())
-	c.even(a)
-	must(t, a.Restart())
-	c.even(a)
-	c.answeredBy(c.Client(), a)
 	stop()
+	toldOnce(t, d, "code=stale")
+}
+
+// TestARecordingOfTheDead is not taken for them, nor waited for, by a node that
+// starts when nobody else is left.
+func TestARecordingOfTheDead(t *testing.T) {
+	c := started(t, lab.Options{Nodes: 2})
+	m := c.addMallory()
+	alone, dead := c.Node(0), c.Node(1)
+	// Played at the slowest pace that is no silence: for 15 s.
+	const every, beats = 250 * time.Millisecond, 60
+	var groups [][][]byte
+	for _, p := range m.record(dead, beats) {
+		groups = append(groups, [][]byte{p})
+	}
+	must(t, dead.Kill())
+	must(t, alone.Stop())
+	defer m.play(groups, every)()
+	must(t, alone.Start())
+	if _, err := c.WaitAgreed(soonBefore(t, beats*every/2), alone); err != nil {
+		t.Fatal(err)
+	}
+	c.answeredBy(c.Client(), alone)
+	c.until(alone, "recordings counted", func(s *api.Status) bool { return s.Heartbeat.Dropped["replayed"] > 0 })
+}
+
+// soonBefore is a context for what has a limit of its own.
+func soonBefore(t *testing.T, limit time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	t.Cleanup(cancel)
+	return ctx
 }
 
 // replayedAs expects that these nodes count recorded beats for a reason.
