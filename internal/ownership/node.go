@@ -278,7 +278,7 @@ func (n *Node) keepLive(pool int, live Bitmap) {
 		}
 	}
 	if gone := before - n.lingers[pool].Count(); gone > 0 {
-		n.tableDirty, n.changed = true, true
+		n.tableDirty = true // peers are told with the next beat: nothing waits for it
 		n.note(NoteLingering, "", "pool %s: no connection left in %d handed-over buckets", n.cfg.Pools[pool].Name, gone)
 	}
 }
