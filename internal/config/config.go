@@ -12,8 +12,8 @@ import (
 const (
 	MaxPools     = ownership.MaxPools // pools in a file
 	MaxAddresses = 128                // shared addresses in a file, all pools together
-	// MaxAllBuckets in a file, all pools together: what a beat can tell of them all.
-	MaxAllBuckets = 262144
+	// MaxAllBuckets in a file, all pools together: every beat tells of them all.
+	MaxAllBuckets = 65536
 	MaxNodes      = ownership.MaxNodes
 	MaxWeight     = 1000
 	MinBuckets    = 2

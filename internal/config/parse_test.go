@@ -300,7 +300,7 @@ func TestPoolsAreCounted(t *testing.T) {
 		var b strings.Builder
 		b.WriteString("cluster: a\ninterface: b\nkey_file: /k\npools:\n")
 		for i := range n {
-			fmt.Fprintf(&b, "- name: p%02d\n  addresses:\n", i)
+			fmt.Fprintf(&b, "- name: p%02d\n  buckets: 1024\n  addresses:\n", i)
 			for j := range addresses {
 				fmt.Fprintf(&b, "  - 10.%d.%d.1\n", i, j)
 			}
@@ -308,7 +308,7 @@ func TestPoolsAreCounted(t *testing.T) {
 		return b.String()
 	}
 	mustParse(t, pools(64, 2))
-	many := strings.ReplaceAll(pools(5, 1), "  addresses", "  buckets: 65536\n  addresses")
+	many := strings.ReplaceAll(pools(2, 1), "1024", "32769")
 	for _, text := range []string{pools(65, 1), pools(64, 3), many} {
 		if _, err := Parse("f", []byte(text)); err == nil || !strings.Contains(err.Error(), "at most") {
 			t.Errorf("got %v", err)
