@@ -135,7 +135,8 @@ func (n *Node) cut(peers []*peer) ([]*peer, bool) {
 }
 
 // moreSuspect decides between two nodes that miss as many edges: one that has
-// been silent for U, then the one with more trouble, then the highest name.
+// been silent for U, then the one with more trouble, then one that drains, then
+// the highest name.
 func (n *Node) moreSuspect(a, b *peer) bool {
 	quietA, quietB := a != nil && n.quietFor(a), b != nil && n.quietFor(b)
 	if quietA != quietB {
@@ -144,7 +145,18 @@ func (n *Node) moreSuspect(a, b *peer) bool {
 	if x, y := n.trouble(n.nameOf(a)), n.trouble(n.nameOf(b)); x != y {
 		return x > y
 	}
+	if x, y := n.drains(a), n.drains(b); x != y {
+		return x
+	}
 	return n.nameOf(a) > n.nameOf(b)
+}
+
+// drains tells whether a peer (nil: this node) hands everything over.
+func (n *Node) drains(p *peer) bool {
+	if p == nil {
+		return n.draining
+	}
+	return p.beat.Flags&FlagDraining != 0
 }
 
 // quietFor: nothing has been heard from it for U.

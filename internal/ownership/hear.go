@@ -74,7 +74,8 @@ func (n *Node) hear(b *Beat) {
 	}
 	old := p.beat
 	p.beat, p.heard, p.heardAwake = b, n.now, n.awake
-	n.highest, n.proven = max(n.highest, b.View.ID.Number), true
+	n.highest = max(n.highest, b.View.ID.Number)
+	n.beatAwake, n.proven, n.quietSegment = n.awake, true, false
 	if p.silent {
 		p.silent, p.heardSince = false, n.awake
 		n.changed, n.tableDirty = true, true
@@ -267,27 +268,37 @@ func (n *Node) judgePeer(p *peer) {
 	}
 }
 
-// judgeDeaf: the interface has received nothing at all since the last peer of
-// the view fell silent. Then it is not the peers that are gone. Without a view
-// every peer counts.
+// judgeDeaf: the interface has received nothing at all since the last beat that
+// was heard while this node had peers (two intervals aside: a frame counter may
+// be read late). Then it is not the peers that are gone. One frame ends it,
+// until a peer has been heard again. So does patience: after so long without a
+// frame the segment may just be quiet, and a node that nothing reaches does no
+// harm; it goes on unproven.
 func (n *Node) judgeDeaf() {
-	last, peers := Time(0), 0
-	for _, p := range n.peers {
-		if !p.left && (n.view.ID.Number == 0 || p.member()) {
-			last, peers = max(last, p.heardAwake), peers+1
-		}
-	}
-	deaf := peers > 0 && n.awake-last >= n.deafAfter() && n.awake-n.frameAwake >= n.deafAfter()
+	peers := slices.ContainsFunc(n.peers, func(p *peer) bool { return !p.left && (n.view.ID.Number == 0 || p.member()) })
+	deaf := peers && n.frameAwake <= n.beatAwake+2*n.cfg.Interval &&
+		n.awake-max(n.beatAwake, n.frameAwake) >= n.deafAfter() && !n.quietSegment
 	switch {
-	case deaf && n.bar != barDeaf:
-		n.note(NoteDeaf, "", "the interface has received no frame for %v: owns nothing until it does", round(n.awake-last))
+	case !deaf && n.bar != barDeaf:
+	case n.bar != barDeaf:
+		n.note(NoteDeaf, "", "the interface has received no frame for %v: owns nothing until it does", round(n.awake-n.frameAwake))
 		n.yield(barDeaf)
-	case !deaf && n.bar == barDeaf:
+		n.deafSince, n.proven = n.awake, false
+	case !deaf:
 		n.note(NoteDeaf, "", "the interface receives again")
-		n.bar, n.changed, n.thawed = barFenced, true, n.awake
-		for _, p := range n.peers {
-			p.heardAwake, p.silent = n.awake, false // the silence was this node's own
-		}
+		n.hearAgain()
+	case n.awake-n.deafSince >= n.alone():
+		n.note(NoteDeaf, "", "no frame for %v: goes on as if the segment were quiet", round(n.awake-n.frameAwake))
+		n.quietSegment = true
+		n.hearAgain()
+	}
+}
+
+// hearAgain ends deafness. The silence was this node's own: peers have U to be heard.
+func (n *Node) hearAgain() {
+	n.bar, n.changed, n.thawed = barFenced, true, n.awake
+	for _, p := range n.peers {
+		p.heardAwake, p.silent = max(p.heardAwake, n.awake-n.take()+n.quiet()), false
 	}
 }
 

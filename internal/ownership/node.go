@@ -15,6 +15,7 @@ type Node struct {
 	// wakes with full queues does not find all its peers silent.
 	awake   Time
 	thawed  Time // awake, when it last ran late: it proposes nothing before it has listened
+	stood   Time // between the last two steps
 	stamps  [stampRing]stamp
 	seq     uint64
 	highest uint64 // the highest view number seen anywhere
@@ -52,6 +53,11 @@ type Node struct {
 	viewProven bool // some frame had been received when the view was adopted
 	proven     bool // some frame has been received since the start
 	frameAwake Time // when the interface last received any frame
+	beatAwake  Time // when a beat was last heard from anybody
+	deafSince  Time // awake
+	// quietSegment: was deaf for so long that it goes on all the same, until it
+	// hears something.
+	quietSegment bool
 
 	nextBeat Time
 	extra    [2]Time // repeats of a beat that told of a change; 0: none
@@ -124,6 +130,9 @@ func Take(l time.Duration) time.Duration {
 
 func (n *Node) take() time.Duration { return Take(n.cfg.Lease) }
 
+// alone is how long a node that hears nobody waits before it serves alone.
+func (n *Node) alone() time.Duration { return max(3*n.cfg.Lease, time.Second) }
+
 // quiet is U: a member that has been silent for so long no longer holds up
 // the leases of the others (QuorumNone). Before L is over, or a lease could
 // lapse between the last promise and the silence.
@@ -144,7 +153,7 @@ func (n *Node) Step(now Time, ev Event) []Effect {
 	case BeatReceived:
 		n.hear(e.Beat)
 	case FramesSeen:
-		n.frameAwake, n.proven = n.awake, true
+		n.frameAwake, n.proven, n.quietSegment = n.awake, true, false
 	case SetWeights:
 		n.setWeights(e.Weights)
 	case Drain:
@@ -177,6 +186,7 @@ func (n *Node) tick(now Time) {
 	if d > n.cfg.Interval*3/2 {
 		n.thawed = max(n.awake, 1)
 	}
+	n.stood = d
 	n.now = max(now, n.now)
 }
 
@@ -202,7 +212,11 @@ func (n *Node) expire() {
 	late := n.now - n.leaseUntil
 	n.leaseUntil = 0
 	if n.bar == barNone && n.stage >= StageCleared || n.owns() {
-		n.note(NoteLeaseLost, "", "lease over for %v: not enough promises from peers; owns nothing until a new view", round(late))
+		why := "not enough promises from peers"
+		if n.stood > n.cfg.Interval*3/2 {
+			why = text("this daemon stood still for %v", round(n.stood))
+		}
+		n.note(NoteLeaseLost, "", "lease over for %v: %s; owns nothing until a new view", round(late), why)
 		n.yield(barFenced)
 	}
 }

@@ -259,3 +259,40 @@ func TestTwoNodesBecomeOne(t *testing.T) {
 		})
 	}
 }
+
+// TestQuietSegment: two nodes, one dies, and no client sends anything.
+func TestQuietSegment(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		frame Time // after the death, when a client's frame comes; 0: never
+		limit Time // after the death (or the frame), when everything has an owner
+	}{
+		{"nobody knocks", 0, 2 * time.Second},
+		{"a client knocks while it is deaf", 600 * time.Millisecond, 260 * time.Millisecond},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newNet(t)
+			w.start(testConfig("node-a", 1))
+			b := w.start(testConfig("node-b", 2))
+			if !w.run(5*time.Second, func() bool { return w.agreed() && w.covered() }) {
+				t.Fatalf("no agreement\n%s", w.tell())
+			}
+			w.run(time.Second, nil)
+			b.dead = true
+			w.run(c.frame, nil)
+			if c.frame > 0 {
+				w.step("node-a", FramesSeen{})
+			} else {
+				w.run(time.Second/2, nil)
+			}
+			since := w.now
+			if !w.run(3*time.Second, w.covered) || w.now-since > c.limit {
+				t.Fatalf("covered after %v, want %v at most\n%s", w.now-since, c.limit, w.tell())
+			}
+			w.run(2*time.Second, nil)
+			if !w.covered() {
+				t.Errorf("does not go on\n%s", w.tell())
+			}
+		})
+	}
+}

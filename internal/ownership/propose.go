@@ -55,8 +55,7 @@ func (n *Node) firstSet() []Member {
 			set = append(set, p)
 		}
 	}
-	alone := max(3*n.cfg.Lease, time.Second)
-	if len(set) == 0 && n.awake < alone {
+	if len(set) == 0 && n.awake < n.alone() {
 		return nil
 	}
 	set, self := n.cut(set)
@@ -71,7 +70,7 @@ func (n *Node) nextSet() []Member {
 	kept := n.keptMembers()
 	n.judgeSplit(kept)
 	set, self := n.withJoiners(kept), true
-	if !n.calledFor(set) {
+	if !n.calledFor(set, len(kept)) {
 		return nil
 	}
 	if n.splitFor(n.cfg.Lease) {
@@ -81,11 +80,15 @@ func (n *Node) nextSet() []Member {
 	return n.ifLowest(set, self, func(p *peer) bool { return p.member() && n.leads(p) })
 }
 
-// calledFor tells whether a view of this set is needed: it differs from the one
-// in force, or somebody needs a newer one to own again, or others have gone to
-// one that this node refuses.
-func (n *Node) calledFor(set []*peer) bool {
-	return !n.inForce(set) || (n.someoneBarred() || n.refused) && n.awake-n.viewAwake >= n.cfg.Interval
+// calledFor tells whether a view of this set is needed: a member must go; or,
+// with at least an interval between views, the set differs from the view in
+// force, or somebody needs a newer one to own again, or others have gone to one
+// that this node refuses.
+func (n *Node) calledFor(set []*peer, kept int) bool {
+	if kept+1 < len(n.view.Members) {
+		return true
+	}
+	return n.awake-n.viewAwake >= n.cfg.Interval && (!n.inForce(set) || n.someoneBarred() || n.refused)
 }
 
 // inForce tells whether the members of the view are these and this node, with
