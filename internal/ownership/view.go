@@ -34,9 +34,10 @@ func (n *Node) fits(v *View) bool {
 // more to those outside.
 func (n *Node) join(v View) {
 	n.note(NoteViewJoined, "", "view %d by %s: %s", v.ID.Number, v.ID.Proposer.Name, n.changeTo(&v))
+	serving := n.serving()
 	for _, p := range n.peers {
 		was := p.member()
-		if p.place = v.index(p.ref); was && !p.member() {
+		if p.place = v.index(p.ref); was && !p.member() && serving {
 			n.dropped(p)
 		}
 	}
@@ -63,7 +64,7 @@ func (n *Node) join(v View) {
 	}
 }
 
-// dropped: a member that this node leaves behind knocks from now on, and has
+// dropped: a member that this node, serving, leaves behind knocks from now on, and has
 // to be steady for twice as long each time.
 func (n *Node) dropped(p *peer) {
 	p.mutualSince = n.awake
