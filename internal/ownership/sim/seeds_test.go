@@ -1,0 +1,37 @@
+package sim
+
+import (
+	"flag"
+	"testing"
+)
+
+var (
+	seeds = flag.Int("seeds", 500, "how many generated scenarios TestSeeds runs")
+	from  = flag.Uint64("from", 1, "the first seed")
+	tell  = flag.Int("tell", 3, "how many failing seeds to tell in full")
+	only  = flag.String("only", "", "look for breaches of this rule alone, e.g. exclusion")
+	most  = flag.Int("failures", 10, "after how many failing seeds to give up")
+)
+
+// TestSeeds runs generated scenarios. A failing one is told, in short, with
+// the scenario that shows it, cut down as far as possible.
+func TestSeeds(t *testing.T) {
+	opt := options()
+	for r := range ruleCount {
+		if *only != "" && r.String() != *only {
+			opt.Ignore |= 1 << r
+		}
+	}
+	total, failed := runSeeds(theNode, opt, *from, *seeds, *most)
+	for _, line := range total.Lines() {
+		t.Log(line)
+	}
+	for i, s := range failed {
+		if i >= *tell {
+			t.Errorf("seed %d: %v", s.Seed, *Run(s, theNode, opt).Violation)
+			continue
+		}
+		small := Shrink(s, theNode, opt)
+		t.Errorf("seed %d:\n%s", s.Seed, Tell(small, theNode, opt))
+	}
+}
