@@ -205,8 +205,8 @@ func (c *checks) forgotten(w *world, n *node, b int) {
 func (c *checks) checkReset(w *world, b int) {
 	for l := c.linger[b]; l != 0; l &= l - 1 {
 		old := w.nodes[bits.TrailingZeros32(l)]
-		if old.datapath.connected[b] <= w.now || old.machine == nil || old.frozen {
-			continue // nothing to save, or nobody who could: the lease ends it soon
+		if old.datapath.connected[b] <= w.now || old.sick(w.s.Interval) {
+			continue // nothing to save, or nobody who can be told from the dead
 		}
 		for m := c.mine[b]; m != 0; m &= m - 1 {
 			owner := w.nodes[bits.TrailingZeros32(m)]

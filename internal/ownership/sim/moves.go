@@ -41,7 +41,7 @@ func (c *checks) takeSnapshot(w *world) {
 	if s.owner == nil {
 		s.owner = make([]int8, len(c.accept))
 	}
-	*s = snapshot{valid: len(c.parts) == 1 && c.lossless(w), single: true, owner: s.owner}
+	*s = snapshot{valid: c.calm(w), single: true, owner: s.owner}
 	for b, set := range c.accept {
 		s.owner[b] = int8(bits.TrailingZeros32(set))
 		c.free[b].moves = 0
@@ -52,7 +52,7 @@ func (c *checks) takeSnapshot(w *world) {
 // a bucket that both tables give to one node stays there, and any other moves once.
 func (c *checks) checkMoves(w *world) {
 	s := &c.settled
-	if !s.valid || len(c.parts) != 1 || s.ops != 1 || !s.single || c.agreed == never || w.failure != nil {
+	if !s.valid || !c.calm(w) || s.ops != 1 || !s.single || c.agreed == never || w.failure != nil {
 		return
 	}
 	for b, set := range c.accept {
@@ -67,6 +67,17 @@ func (c *checks) checkMoves(w *world) {
 			return
 		}
 	}
+}
+
+// calm tells whether all nodes that run are well, hear each other and lose nothing.
+func (c *checks) calm(w *world) bool {
+	var running uint32
+	for _, n := range w.nodes {
+		if n.machine != nil {
+			running |= n.bit
+		}
+	}
+	return len(c.parts) == 1 && c.parts[0].members == running && c.lossless(w)
 }
 
 // viewTables keeps the tables of one view.
