@@ -70,6 +70,9 @@ func newChecks(w *world) checks {
 	c.bounds.cover = bound.Cover.of(w.s) + trips
 	c.bounds.handover = bound.Handover.of(w.s) + trips
 	c.bounds.takeover = bound.Takeover.of(w.s) + trips
+	if c.soft > 0 {
+		c.bounds.takeover += bound.Doubt.of(w.s)
+	}
 	c.bounds.agree = bound.Agree.of(w.s) + trips
 	return c
 }

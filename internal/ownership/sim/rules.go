@@ -60,6 +60,8 @@ type Bounds struct {
 	Handover Span
 	// Takeover: how long a bucket has no owner after one node among healthy ones failed.
 	Takeover Span
+	// Doubt: so much longer, if that node is still heard now and then.
+	Doubt Span
 	// Agree: from when nothing changes any more until all announce one view.
 	Agree Span
 }
@@ -79,6 +81,7 @@ func DefaultBounds() Bounds {
 		Cover:    Span{Lease: 4000, Fixed: 1200 * time.Millisecond},
 		Handover: Span{Interval: 3000},
 		Takeover: Span{Lease: 1100, Interval: 4000},
+		Doubt:    Span{Lease: 1000},
 		Agree:    Span{Lease: 10000, Fixed: 5 * time.Second},
 	}
 }
