@@ -225,8 +225,9 @@ type (
 	FramesSeen struct{}
 	// SetWeights replaces the node's configured weight in every pool (0 … 1000).
 	SetWeights struct{ Weights []uint16 }
-	// Drain hands over everything; Resume takes part again.
-	Drain  struct{ Reason string }
+	// Drain hands over everything.
+	Drain struct{ Reason string }
+	// Resume ends a drain: the node takes part again.
 	Resume struct{}
 	// Live tells which lingering buckets of a pool still have connections; the others stop lingering.
 	Live struct {

@@ -29,7 +29,6 @@ type node struct {
 	incarnation uint64
 	config      int // which pool configuration it runs with
 	weight      uint16
-	drained     bool
 	frozen      bool
 	resting     bool // between two effects
 	rested      bool
