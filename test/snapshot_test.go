@@ -26,6 +26,10 @@ type snapshot []string
 // snap takes a snapshot of the host.
 func snap(t *testing.T, h *segment.Host) snapshot {
 	t.Helper()
+	waitFor(t, "IPv6 addresses that are local", func() (all bool) {
+		must(t, h.Run(func() (err error) { all, err = addressesAreLocal(); return err }))
+		return all
+	})
 	var s snapshot
 	must(t, h.Run(func() error {
 		for _, part := range []func() ([]string, error){
@@ -41,6 +45,20 @@ func snap(t *testing.T, h *segment.Host) snapshot {
 	}))
 	slices.Sort(s)
 	return s
+}
+
+// addressesAreLocal: a moment after it gets an IPv6 address, the kernel makes
+// the route by which it is local (addrconf_dad_work, net/ipv6/addrconf.c).
+func addressesAreLocal() (bool, error) {
+	routes, err := netlink.RouteListFiltered(netlink.FAMILY_V6, &netlink.Route{Table: unix.RT_TABLE_LOCAL}, netlink.RT_FILTER_TABLE)
+	if err != nil {
+		return false, err
+	}
+	addresses, err := netlink.AddrList(nil, netlink.FAMILY_V6)
+	return !slices.ContainsFunc(addresses, func(a netlink.Addr) bool {
+		isLocal := slices.ContainsFunc(routes, func(r netlink.Route) bool { return r.Dst != nil && r.Dst.IP.Equal(a.IP) })
+		return !isLocal && a.Flags&unix.IFA_F_TENTATIVE == 0
+	}), err
 }
 
 // changes since an earlier snapshot: "+" what came, "-" what went.
