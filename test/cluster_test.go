@@ -60,16 +60,17 @@ func (c *cluster) agreed(nodes ...*lab.Node) []*api.Status {
 	return all
 }
 
-// even waits for agreement and expects all the shares to be the same to ±1.
+// even waits until these nodes agree and their shares are the same to ±1. What
+// is ordered while a view is being agreed on takes effect in the next one.
 func (c *cluster) even(nodes ...*lab.Node) {
 	c.t.Helper()
 	all := c.agreed(nodes...)
 	for _, s := range all {
-		for _, p := range s.Pools {
-			if err := lab.Even(p, len(all)); err != nil {
-				c.t.Errorf("%s: %v", s.Node, err)
-			}
-		}
+		node, err := c.NodeNamed(s.Node)
+		must(c.t, err)
+		c.until(node, "even shares", func(s *api.Status) bool {
+			return s.View.Agreed && !slices.ContainsFunc(s.Pools, func(p api.Pool) bool { return lab.Even(p, len(all)) != nil })
+		})
 	}
 }
 

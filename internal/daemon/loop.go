@@ -180,14 +180,10 @@ func (l *loop) heldBack(now ownership.Time) bool {
 }
 
 // lookAtFrames tells the state machine when the interface receives frames
-// although no peer is heard: then it is not deaf. While beats come in nothing is
-// asked; the first look after the last beat only notes the count.
+// although no peer is heard: then it is not deaf. A look after a beat only notes
+// the count, which the beat explains.
 func (l *loop) lookAtFrames(now ownership.Time) error {
 	l.framesAt = now
-	if l.beatsSince {
-		l.beatsSince, l.framesKnown = false, false
-		return nil
-	}
 	frames, err := netcfg.RxFrames(l.ifindex)
 	if errors.Is(err, unix.ENODEV) {
 		return errGone
@@ -195,8 +191,8 @@ func (l *loop) lookAtFrames(now ownership.Time) error {
 	if err != nil {
 		return nil // without frames it counts as deaf
 	}
-	seen := l.framesKnown && frames != l.frames
-	l.frames, l.framesKnown = frames, true
+	seen := l.framesKnown && frames != l.frames && !l.beatsSince
+	l.frames, l.framesKnown, l.beatsSince = frames, true, false
 	if !seen {
 		return nil
 	}
