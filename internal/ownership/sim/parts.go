@@ -169,6 +169,9 @@ func (c *checks) auditAgreement(w *world) {
 		c.done = c.opsLeft == 0 && w.s.Settle && w.now-c.lastOp > c.bounds.agree
 		return
 	}
+	if w.now-c.lastOp <= 3*w.s.Interval {
+		return // the change may not have been told yet
+	}
 	if !c.inAgreement(w) {
 		if c.agreed != never && c.lossless(w) && w.now-c.lastOp > c.bounds.agree {
 			w.fail(RuleAgreement, "the nodes agreed, nothing has changed, and they agree no more")
