@@ -5,13 +5,10 @@ package model
 // holder and one promiser have clocks; true time goes on in ticks, in each of
 // which a clock may go on by any amount between slowest and fastest.
 const (
-	nominal = 3 // what a clock gains in a tick at the right rate
-	slowest = 2 // so ρ is 1/3; the formula of L_take is the same for any
-	fastest = 4
-	lease   = 6                                        // L
-	take    = lease*(nominal+1)/(nominal-1) + roundoff // L(1+ρ)/(1−ρ) + rounding: times are looked at once in a tick
-	// roundoff is the most a clock gains between two looks at it.
-	roundoff = fastest
+	slowest = 1 // the right rate is 2, so ρ is 1/2
+	fastest = 3
+	lease   = 3                         // L
+	take    = lease * fastest / slowest // L_take = L(1+ρ)/(1−ρ); the millisecond on top is for rounding, which this has none of
 )
 
 // Timing is a rule about time that a run leaves out.
@@ -28,32 +25,45 @@ const (
 	FromEcho
 )
 
-// age is what a clock has gained since a moment, no further than old; none
-// is the age of what did not happen.
+// age is what a clock has gained since a moment; none: it did not happen, or
+// so long ago that it makes no difference.
 type age int8
 
-const (
-	old  age = take + fastest
-	none age = -1
-)
-
-func (a *age) pass(gain age) {
-	if *a != none {
-		*a = min(*a+gain, old)
-	}
-}
+const none age = -1
 
 // pair is the holder, the promiser, and the beats between them. At most two
 // beats and two promises are on their way at a time; any may be lost, and what
 // is overtaken is dropped, as sequence numbers rise.
 type pair struct {
-	beats     [2]age // sent, by the holder's clock
-	processed age    // when the promiser processed the newest, by its clock
-	newest    age    // when the holder sent that, by the holder's clock
-	fence     age    // when the promiser processed the beat it promised on last, by its clock
-	promises  [2]age // when the holder sent the beats promised on, by the holder's clock
-	lease     age    // the moment that the lease is counted from, by the holder's clock
-	latest    age    // when the holder sent its newest beat, by its clock
+	// By the holder's clock: when it sent the beats on their way, the newest
+	// that was processed, those that the promises on their way are on, the one
+	// that its lease is counted from, and its newest.
+	beats    [2]age
+	newest   age
+	promises [2]age
+	lease    age
+	latest   age
+	// By the promiser's clock: when it processed the newest, and the one that
+	// it promised on last.
+	processed age
+	fence     age
+}
+
+// pass lets a tick pass.
+func (p *pair) pass(holder, promiser age) {
+	for _, a := range []*age{&p.beats[0], &p.beats[1], &p.newest, &p.promises[0], &p.promises[1], &p.lease, &p.latest} {
+		if *a != none {
+			*a += holder
+		}
+		if *a >= lease {
+			*a = none
+		}
+	}
+	for _, a := range []*age{&p.processed, &p.fence} {
+		if *a != none {
+			*a = min(*a+promiser, take)
+		}
+	}
 }
 
 // Fences visits every state of one holder and one promiser and returns how many
@@ -61,22 +71,18 @@ type pair struct {
 func Fences(wrong Timing) (states int, early bool) {
 	length := age(take)
 	if wrong == NoDriftAllowance {
-		length = lease + roundoff
+		length = lease
 	}
 	first := pair{
-		beats: [2]age{none, none}, processed: none, newest: none, fence: none,
-		promises: [2]age{none, none}, lease: none, latest: none,
+		beats: [2]age{none, none}, newest: none, promises: [2]age{none, none}, lease: none, latest: none,
+		processed: none, fence: none,
 	}
 	seen := map[pair]bool{first: true}
 	todo := []pair{first}
 	for len(todo) > 0 {
 		p := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
-		live := p.lease != none && p.lease < lease
-		for _, sent := range p.promises {
-			live = live || wrong == RightTiming && sent != none && sent < lease
-		}
-		if live && p.fence >= length {
+		if p.lease != none && p.fence >= length {
 			return len(seen), true
 		}
 		p.next(wrong, func(q pair) {
@@ -94,17 +100,15 @@ func (p pair) next(wrong Timing, do func(pair)) {
 	for holder := age(slowest); holder <= fastest; holder++ {
 		for promiser := age(slowest); promiser <= fastest; promiser++ {
 			q := p
-			for _, a := range []*age{&q.beats[0], &q.beats[1], &q.newest, &q.promises[0], &q.promises[1], &q.lease, &q.latest} {
-				a.pass(holder)
-			}
-			q.processed.pass(promiser)
-			q.fence.pass(promiser)
+			q.pass(holder, promiser)
 			do(q)
 		}
 	}
 	q := p // the holder sends a beat
 	q.beats = [2]age{p.beats[1], 0}
-	q.latest = 0
+	if wrong == FromEcho {
+		q.latest = 0
+	}
 	do(q)
 	for i, sent := range p.beats {
 		if sent == none {
@@ -138,7 +142,7 @@ func (p pair) next(wrong Timing, do func(pair)) {
 		case FromEcho:
 			from = p.latest
 		}
-		if q.lease == none || from < q.lease {
+		if from != none && (q.lease == none || from < q.lease) {
 			q.lease = from
 		}
 		do(q)
