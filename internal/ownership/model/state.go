@@ -37,10 +37,9 @@ func (v *view) has(x int) bool { return (v.members &^ v.ended).has(x) }
 
 // promises is what one node has from another, and what the other keeps of it.
 type promises struct {
-	given  viewSet // not over yet, received or not: under which views
-	fence  bool    // of the promiser is not over
-	newest uint8   // view in which something was promised that the fence is for
-	wait   bool    // an earlier incarnation of the promiser gave them: its start has to wait
+	given viewSet // not over yet, received or not: under which views
+	fence bool    // of the promiser is not over
+	wait  bool    // an earlier incarnation of the promiser gave them: its start has to wait
 }
 
 // node is a node's daemon and its datapath.
