@@ -58,7 +58,10 @@
 // left x out promises x nothing until L_take after it left that view, unless x
 // announces a newer view than that and claims nothing.
 //
-// [Fault] lists what may be broken; tests ask for two owners under each.
+// [Fault] lists what may be broken; tests ask for two owners under each. In the
+// stories that they print, a view is named by its place among those that still
+// matter, so its number may fall; "OWNS" with "leased" is a datapath that
+// accepts.
 //
 // # What is not covered
 //

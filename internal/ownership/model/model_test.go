@@ -75,7 +75,7 @@ func TestBrokenRules(t *testing.T) {
 		{NoFence, 1, 0, nil},
 		{SameViewAgain, 1, 0, nil},
 		{KeepAfterLapse, 2, 0, change},
-		{NewerPromise, 2, 0, nil},
+		{NewerPromise, 2, 0, []string{"B proposes view 2 {BC}, the bucket to C"}},
 		{NoRelease, 1, 0, nil},
 		{NoStartWait, 1, 1, nil},
 		{EarlyPromise, 2, 1, change},
@@ -103,6 +103,61 @@ func TestBrokenRules(t *testing.T) {
 				t.Fatal("the model does not mind that this rule is broken")
 			}
 			t.Logf("two owners after %d more moves:\n%s", strings.Count(r.Story, "\n")-1, r.Story)
+		})
+	}
+}
+
+// A model that never does anything shows nothing either: these are ways that
+// the cluster must be able to go.
+func TestWays(t *testing.T) {
+	rows := []struct {
+		name string
+		way  []string
+	}{
+		{"a node is cut off, its lease ends, another takes over", []string{
+			"B proposes view 2 {BC}, the bucket to B",
+			"C adopts view 2",
+			"C: fence for A over, L_take after its beat",
+			"B: fence for A over, L_take after its beat",
+			"C promises B, and says that it is ready",
+			"B accepts",
+		}},
+		{"a bucket moves between live nodes, with no fence to wait for", []string{
+			"B proposes view 2 {ABC}, the bucket to B",
+			"A adopts view 2",
+			"C adopts view 2",
+			"A drops",
+			"A promises B, and says that it is ready",
+			"C promises B, and says that it is ready",
+			"B accepts",
+		}},
+		{"a node that restarted is taken in and given the bucket, without waiting for the view that left it out", []string{
+			"B proposes view 2 {BC}, the bucket to B",
+			"C adopts view 2",
+			"A crashes and restarts",
+			"C promises B, and says that it is ready",
+			"B accepts",
+			"A: fence for B over, L_take after its beat",
+			"A: fence for C over, L_take after its beat",
+			"C proposes view 2 {ABC}, the bucket to A",
+			"A adopts view 2",
+			"C promises A, and says that it is ready",
+			"B adopts view 2",
+			"B drops",
+			"B promises A, and says that it is ready",
+			"A has a lease by the promise of C",
+			"A accepts",
+		}},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			r, err := Explore(Bounds{Views: 3, Proposals: 2, Restarts: 1, States: 1, Begin: row.way}, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Story != "" {
+				t.Fatal(r.Story)
+			}
 		})
 	}
 }

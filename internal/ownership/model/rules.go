@@ -39,8 +39,11 @@ func (c *cluster) moves(s *state, do func(move, *state)) {
 // or, as every view may have been heard of, any that contains it.
 func (c *cluster) viewMoves(s *state, x int, step func(move, func(*state))) {
 	n := &s.nodes[x]
-	for v := n.view + 1; v <= s.nviews; v++ {
-		if s.views[v].has(x) {
+	for v := uint8(1); v <= s.nviews; v++ {
+		if v < n.view && s.views[v].fresh.has(x) {
+			step(move{act: actStale, node: x, peer: int(s.views[v].owner), view: v}, func(s *state) { s.views[v].fresh &^= 1 << x })
+		}
+		if v > n.view && s.views[v].has(x) {
 			step(move{act: actAdopt, node: x, view: v}, func(s *state) { c.adopt(&s.nodes[x], v) })
 		}
 	}
@@ -102,6 +105,12 @@ func (c *cluster) leaseMoves(s *state, x int, step func(move, func(*state))) {
 		}
 		if c.mayPromise(s, q, x) {
 			step(move{act: actPromise, node: q, peer: x}, func(s *state) { c.promise(s, q, x) })
+			if v := s.nodes[q].view; s.nodes[q].ready && int(s.views[v].owner) == x {
+				step(move{act: actVouch, node: q, peer: x}, func(s *state) {
+					c.promise(s, q, x)
+					s.views[v].fresh |= 1 << q
+				})
+			}
 		}
 		if !n.leased && c.counts(n, n.by[q].given) {
 			step(move{act: actLease, node: x, peer: q}, func(s *state) { s.nodes[x].leased = true })
@@ -143,9 +152,6 @@ func (c *cluster) promise(s *state, q, x int) {
 	p.given |= 1 << n.view
 	fenced := n.view <= to.barredIn || to.barred && c.broken(StickyFenced)
 	p.fence = p.fence || !fenced
-	if v := &s.views[n.view]; n.ready && int(v.owner) == x {
-		v.fresh |= 1 << q
-	}
 }
 
 // counts tells whether promises under the given views hold a lease of n. With

@@ -13,6 +13,8 @@ const (
 	actAdopt
 	actForget
 	actPromise
+	actVouch
+	actStale
 	actLease
 	actLapse
 	actOver
@@ -24,7 +26,7 @@ const (
 
 func (a act) String() string {
 	return [...]string{
-		"propose", "adopt", "forget", "promise", "lease", "lapse", "over", "accept", "drop", "restart",
+		"propose", "adopt", "forget", "promise", "vouch", "stale", "lease", "lapse", "over", "accept", "drop", "restart",
 	}[a]
 }
 
@@ -32,8 +34,8 @@ func (a act) String() string {
 type move struct {
 	act  act
 	node int
-	peer int   // who is promised, of promise and over; the promiser, of lease
-	view uint8 // of propose, adopt and forget
+	peer int   // who is promised, of promise, vouch, stale and over; the promiser, of lease
+	view uint8 // of propose, adopt, stale and forget
 	set  view  // of propose
 }
 
@@ -50,6 +52,10 @@ func (m move) String() string {
 		return fmt.Sprintf("view %d is lost", m.view)
 	case actPromise:
 		return fmt.Sprintf("%c promises %c", who, peer)
+	case actVouch:
+		return fmt.Sprintf("%c promises %c, and says that it is ready", who, peer)
+	case actStale:
+		return fmt.Sprintf("%c left view %d L_take ago, which gave to %c", who, m.view, peer)
 	case actLease:
 		return fmt.Sprintf("%c has a lease by the promise of %c", who, peer)
 	case actLapse:
