@@ -1,12 +1,14 @@
 package ownership
 
+import "slices"
+
 // advance takes the view in force as far as it can go now.
 func (n *Node) advance() {
 	if n.bar != barNone || n.muted || n.view.ID.Number == 0 {
 		return
 	}
 	if n.stage == StageJoined && n.fencesOver() {
-		n.stage, n.changed = StageReady, true
+		n.stage, n.wasReady, n.changed = StageReady, true, true
 	}
 	if n.dazed() && n.view.ID.Proposer == n.cfg.Self {
 		return // what it heard when it proposed may be long past
@@ -20,11 +22,8 @@ func (n *Node) advance() {
 }
 
 // fencesOver: nobody outside the view can still own because of a promise of
-// this node, nor of its earlier incarnation.
+// this node. (It joined no view before those of its earlier incarnation were over.)
 func (n *Node) fencesOver() bool {
-	if n.now < n.start+n.take() {
-		return false
-	}
 	for _, p := range n.peers {
 		if !p.member() && n.now < p.fence {
 			return false
@@ -48,32 +47,38 @@ func (n *Node) allReady() bool {
 	return true
 }
 
-// recent: what it says was said after this node sent a beat not long ago, frozen
-// time included.
-func (n *Node) recent(p *peer) bool {
-	return p.echoed && n.now-p.echo <= n.take()+2*n.cfg.Interval
-}
+// recent: what it says was said within L after this node sent a beat, so what the
+// peer promised with it binds the peer still: it cannot have gone on to take, with
+// others, what this node is about to accept.
+func (n *Node) recent(p *peer) bool { return p.echoed && n.now-p.echo < n.cfg.Lease }
 
 // outsidersYield: without a quorum, everybody outside the view who is heard
-// owns nothing, or is not in this node's way; and those that hear this node know
-// of the view, so that no two views are activated at the same moment by nodes
-// that hear each other.
+// owns nothing, or is not in this node's way; and those that hear this node and
+// might go without it know of the view, so that no two views are activated at the
+// same moment by nodes that hear each other.
 func (n *Node) outsidersYield() bool {
-	if n.cfg.Quorum == QuorumMajority {
-		return true // the fences are enough
+	return n.cfg.Quorum == QuorumMajority || // the fences are enough
+		!slices.ContainsFunc(n.peers, func(p *peer) bool { return !p.member() && !p.silent && !p.left && n.stands(p) })
+}
+
+// stands tells whether the outsider stands in the way of this node's view.
+func (n *Node) stands(p *peer) bool {
+	if p.beat.Flags&FlagDeaf != 0 {
+		return false
 	}
-	for _, p := range n.peers {
-		if p.silent || p.left || p.member() || p.beat.Flags&barredFlags != 0 {
-			continue
-		}
-		if p.mutual && (p.beat.owns() || p.echoSeq < n.viewSeq) {
-			return false
-		}
-		if w := &p.beat.View; len(w.Members) > 0 && !w.has(n.cfg.Self) && !overlap(w, &n.view) && outranks(n.standingOf(p), n.ownStanding()) {
-			return false
-		}
+	barred := p.beat.Flags&barredFlags != 0
+	knows := n.viewSeq != 0 && p.echoSeq >= n.viewSeq
+	waits := n.owns() && (barred || p.beat.View.ID.Number == 0) // for this node, which owns, to take it in
+	switch w := &p.beat.View; {
+	case p.mutual && !knows && !waits:
+		return true
+	case barred:
+		return false
+	case p.mutual && p.beat.owns():
+		return true
+	default:
+		return len(w.Members) > 0 && !w.has(n.cfg.Self) && !overlap(w, &n.view) && outranks(n.standingOf(p), n.ownStanding())
 	}
-	return true
 }
 
 // clearMoved drops in the datapath what moves away; the beat that says so is

@@ -121,8 +121,9 @@ func (n *Node) send() {
 		if n.awake-p.heardAwake > 4*n.take() {
 			continue // no row: silent
 		}
-		b.Echo = append(b.Echo, Echo{Ref: p.ref, Seq: p.beat.Seq, Mutual: p.mutual, Silent: p.silent})
-		if p.member() && !p.left {
+		p.withhold = n.withholds(p)
+		b.Echo = append(b.Echo, Echo{Ref: p.ref, Seq: p.beat.Seq, Mutual: p.mutual, Silent: p.silent, Withheld: p.withhold})
+		if p.member() && !p.left && !p.withhold {
 			p.fence = max(p.fence, p.heard+Take(p.beat.Lease))
 			p.fenceView = n.view.ID
 		}
@@ -158,7 +159,10 @@ func (n *Node) nextWake() Time {
 		sooner(t)
 	}
 	sooner(n.leaseUntil)
-	sooner(n.start + n.take())
+	sooner(n.start + n.longestTake())
+	for _, f := range n.former {
+		sooner(f.left + n.longestTake())
+	}
 	awake := func(t Time) { sooner(n.now + t - n.awake) }
 	for _, p := range n.peers {
 		if p.silent && n.now >= p.fence {

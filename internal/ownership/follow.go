@@ -6,21 +6,22 @@ import "slices"
 // contains this node. An owner refuses some.
 func (n *Node) follow() {
 	n.refused = false
+	if !n.settled() {
+		return
+	}
 	best := &n.view
 	for _, p := range n.peers {
-		if p.left || p.unlike || !p.includes {
+		v := &p.beat.View
+		if p.left || p.unlike || !p.includes || v.ID.Compare(best.ID) <= 0 || !n.fits(v) {
 			continue
 		}
-		v := &p.beat.View
-		if v.ID.Compare(best.ID) > 0 && n.fits(v) {
-			best = v
+		if n.serving() && n.refuses(v) {
+			n.refused = true
+			continue
 		}
+		best = v
 	}
-	switch {
-	case best == &n.view || n.muted:
-	case n.serving() && n.refuses(best):
-		n.refused = true
-	default:
+	if best != &n.view && !n.muted {
 		n.join(*best)
 	}
 }

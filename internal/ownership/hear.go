@@ -33,6 +33,9 @@ type peer struct {
 	// take this node's buckets; the lease counts from it.
 	promise  Time
 	promised bool
+	withheld bool   // its newest echo is no promise
+	withhold bool   // nor is the newest echo of this node to it
+	emptyIn  ViewID // the newest view in which it claimed nothing
 
 	// fence is until when this node must not let anybody take the peer's
 	// buckets, once the peer is outside the view: its own promise.
@@ -85,6 +88,9 @@ func (n *Node) hear(b *Beat) {
 		n.tableDirty = true // somebody began or ceased to linger
 	}
 	p.includes = b.View.has(n.cfg.Self)
+	if !b.owns() && b.View.ID.Compare(p.emptyIn) > 0 {
+		p.emptyIn = b.View.ID
+	}
 	n.takeRow(p)
 	n.compare(p)
 	n.takeEcho(p)
@@ -209,6 +215,7 @@ func (n *Node) takeEcho(p *peer) {
 		if e.Ref != n.cfg.Self {
 			continue
 		}
+		p.withheld = e.Withheld
 		s := n.stamps[e.Seq%stampRing]
 		if s.seq == e.Seq && e.Seq != 0 && (!p.echoed || s.at > p.echo) {
 			p.echo, p.echoAwake, p.echoSeq, p.echoed = s.at, s.awake, e.Seq, true
@@ -237,6 +244,9 @@ func (n *Node) takeFence(p *peer) {
 func (n *Node) judge() {
 	for _, p := range n.peers {
 		n.judgePeer(p)
+		if p.withhold && !n.withholds(p) {
+			n.changed = true // it waits for the promise
+		}
 	}
 	if n.muted && n.now >= n.muteTill {
 		n.muted = false

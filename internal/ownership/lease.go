@@ -7,7 +7,8 @@ func (n *Node) renew() {
 	for _, p := range n.peers {
 		// A promise under a view newer than this node's own does not count: the
 		// promiser may have been, in between, in a view that took these buckets.
-		if p.echoed && p.includes && p.beat.View.ID.Compare(n.view.ID) <= 0 {
+		// Nor does one under a view in which this node let go: it may be late.
+		if p.echoed && p.includes && !p.withheld && p.beat.View.ID.Compare(n.view.ID) <= 0 && p.beat.View.ID.Compare(n.barredIn) > 0 {
 			p.promise, p.promised = max(p.promise, p.echo), true
 		}
 	}

@@ -32,6 +32,8 @@ type Node struct {
 	split      Time      // awake, since when members miss each other without a majority convicting one; 0: they do not
 	refused    bool      // a higher view with this node in it is announced, and refused
 	lastActive []Ref     // members of the last view that was active here
+	wasReady   bool      // in view, at some time
+	former     []formerView
 
 	owned      []Bitmap // accepted: mine or contested in the datapath
 	lingers    []Bitmap // handed over, connections left
@@ -42,7 +44,8 @@ type Node struct {
 	renewed    Time // the newest that the datapath was told
 
 	bar      bar
-	muted    bool // another host uses this name: say nothing
+	barredIn ViewID // the newest view in which it was barred
+	muted    bool   // another host uses this name: say nothing
 	muteTill Time
 	draining bool
 	stopped  bool
@@ -224,13 +227,16 @@ func (n *Node) expire() {
 // yield gives up all ownership until a newer view is active. Connections that
 // are open go on as far as the lease allows.
 func (n *Node) yield(why bar) {
+	for _, p := range n.peers {
+		p.promised = false
+	}
 	for i := range n.owned {
 		for w := range n.owned[i] {
 			n.lingers[i][w] |= n.owned[i][w]
 			n.owned[i][w] = 0
 		}
 	}
-	n.bar = why
+	n.bar, n.barredIn = why, n.view.ID
 	n.stage = min(n.stage, StageJoined)
 	n.tableDirty, n.changed = true, true
 }

@@ -8,7 +8,7 @@ import (
 // propose makes a new view when this node is the one to do it and the view in
 // force is not what the nodes at hand make possible.
 func (n *Node) propose() {
-	if n.seq == 0 || n.muted || n.bar == barDeaf || n.bar == barStandby || n.dazed() {
+	if n.seq == 0 || !n.settled() || n.muted || n.bar == barDeaf || n.bar == barStandby || n.dazed() {
 		return
 	}
 	var set []Member
@@ -155,7 +155,7 @@ func (n *Node) withJoiners(set []*peer) []*peer {
 		if len(set) >= room {
 			break
 		}
-		if p.member() || !fit(p) || !n.steady(p) || !n.edge(nil, p) || p.beat.owns() && !n.mergeable(p, set) {
+		if p.member() || !fit(p) || !n.prompt(p) || !n.steady(p) || !n.edge(nil, p) || p.beat.owns() && !n.mergeable(p, set) {
 			continue
 		}
 		if !slices.ContainsFunc(set, func(q *peer) bool { return !n.edge(p, q) }) {
@@ -169,6 +169,10 @@ func (n *Node) withJoiners(set []*peer) []*peer {
 func (n *Node) steady(p *peer) bool {
 	return p.mutual && n.awake-p.mutualSince >= n.patience(p)
 }
+
+// prompt: it answers fast enough for a handover. What moves to a joiner has no owner
+// until that one has heard, step by step, that it has been released.
+func (n *Node) prompt(p *peer) bool { return n.now-p.echo < n.cfg.Lease/2 }
 
 // mergeable: the owner's view has no member left but those in the set, so that
 // a view of both takes from nobody.

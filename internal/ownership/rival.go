@@ -48,10 +48,11 @@ func (n *Node) ownStanding() standing {
 
 // rival tells whether the peer owns, or is about to, under a view that has
 // nothing in common with v and does not know this node. Of those whose pools
-// differ, the fewer make way before the others own.
+// differ, the fewer make way before the others own. With a quorum no two such
+// views are in force.
 func (n *Node) rival(p *peer, v *View) bool {
 	w := &p.beat.View
-	if p.silent || p.left || p.includes || p.beat.Flags&barredFlags != 0 || len(w.Members) == 0 {
+	if n.cfg.Quorum == QuorumMajority || p.silent || p.left || p.includes || p.beat.Flags&barredFlags != 0 || len(w.Members) == 0 {
 		return false
 	}
 	comes := p.beat.owns() || p.beat.Stage >= StageReady || p.unlike && len(w.Members) > len(v.Members)

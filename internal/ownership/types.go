@@ -138,10 +138,13 @@ type PoolBeat struct {
 
 // Echo tells a peer the newest of its beats that the sender has processed. An
 // echo in a beat whose view contains the peer's incarnation is a promise not
-// to take that peer's buckets for one L_take.
+// to take that peer's buckets for one L_take, unless it is withheld.
 type Echo struct {
 	Ref
 	Seq uint64
+	// Withheld: no promise yet. The sender was, a moment ago, ready to see this
+	// peer's buckets taken by others.
+	Withheld bool
 	// Mutual: the sender finds this peer mutual (each echoes the other within a lease).
 	Mutual bool
 	// Silent: the sender has heard nothing from this peer for L_take (awake time).

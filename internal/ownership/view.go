@@ -35,6 +35,7 @@ func (n *Node) fits(v *View) bool {
 func (n *Node) join(v View) {
 	n.note(NoteViewJoined, "", "view %d by %s: %s", v.ID.Number, v.ID.Proposer.Name, n.changeTo(&v))
 	serving := n.serving()
+	n.leave()
 	for _, p := range n.peers {
 		was := p.member()
 		if p.place = v.index(p.ref); was && !p.member() && serving {
@@ -47,7 +48,9 @@ func (n *Node) join(v View) {
 	for _, p := range n.peers {
 		n.takeRow(p)
 	}
-	if n.bar != barDeaf {
+	if n.bar == barDeaf {
+		n.barredIn = v.ID
+	} else {
 		n.bar = barNone
 	}
 	n.highest = max(n.highest, v.ID.Number)

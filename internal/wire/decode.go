@@ -210,6 +210,7 @@ func (r *reader) echo(msg []byte) (e ownership.Echo) {
 			flags := r.uint(f, math.MaxUint64)
 			e.Mutual = flags&echoMutual != 0
 			e.Silent = flags&echoSilent != 0
+			e.Withheld = flags&echoWithheld != 0
 		}
 	}
 	return e

@@ -45,8 +45,9 @@ const (
 	echoSeq         = 3 // integer
 	echoFlags       = 4 // integer, bits
 
-	echoMutual = 1 << 0
-	echoSilent = 1 << 1
+	echoMutual   = 1 << 0
+	echoSilent   = 1 << 1
+	echoWithheld = 1 << 2
 )
 
 // appendBeat writes a beat that has passed checkBeat.
@@ -120,6 +121,9 @@ func appendEcho(b []byte, tag byte, e *ownership.Echo) []byte {
 	}
 	if e.Silent {
 		flags |= echoSilent
+	}
+	if e.Withheld {
+		flags |= echoWithheld
 	}
 	b = appendUint(b, echoFlags, flags)
 	return closeAt(b, start)
