@@ -59,8 +59,6 @@ func TestWhatTheHostDoesNotAllow(t *testing.T) {
 		{what: "a key that is too short", prepare: key("short", "c2VjcmV0\n", 0o600), says: []string{"6 bytes", "rota key generate"}},
 		{what: "a key that is a folder", change: func(s *settings) { s.key = "/tmp" }, says: []string{"not a regular file"}},
 
-		{what: "a lease too short for the kernel", change: func(s *settings) { s.interval, s.lease = "10ms", "30ms" },
-			says: []string{"heartbeat.lease", "30ms", "too short", "or more"}},
 		{what: "somebody else's program at XDP", prepare: foreignXDP, change: func(s *settings) { s.datapath = "xdp" },
 			says: []string{"not rota's", "take it off", "datapath: tc"}},
 		{what: "a shared address that is there", prepare: present(first, "192.0.2.10/24"),

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/rota-cluster/rota/internal/config"
 	"github.com/rota-cluster/rota/internal/datapath"
@@ -50,9 +49,6 @@ func setUp(cfg *config.Config, secret []byte, link netcfg.Link, log *slog.Logger
 		return nil, err
 	}
 	h.data = data
-	if err := h.leaseFits(); err != nil {
-		return nil, errors.Join(err, h.data.Close())
-	}
 	if found.Filters > 0 {
 		log.Info("found what an earlier start left", "filters", found.Filters, "reused", found.Reused)
 	}
@@ -60,18 +56,6 @@ func setUp(cfg *config.Config, secret []byte, link netcfg.Link, log *slog.Logger
 		return nil, errors.Join(err, h.tearDown())
 	}
 	return h, nil
-}
-
-// leaseFits refuses a lease of which the kernel's margin leaves less than two
-// intervals: one late beat would stop the node from accepting.
-func (h *host) leaseFits() error {
-	beat := h.cfg.Heartbeat
-	margin := h.data.Margin(beat.Lease)
-	if beat.Lease-margin >= 2*beat.Interval {
-		return nil
-	}
-	return fmt.Errorf("heartbeat.lease: %v is too short for this kernel: its clock costs %v of it, and two intervals (%v) must be left; make the lease %v or more",
-		beat.Lease, margin, 2*beat.Interval, (margin + 2*beat.Interval + beat.Lease/10).Round(time.Millisecond))
 }
 
 // cleanAbandoned takes away what a daemon left on other interfaces when it

@@ -256,13 +256,7 @@ func (l *loop) renew(until ownership.Time) error {
 		return nil
 	}
 	l.renewed = until
-	err := l.data.SetLease(until)
-	if errors.Is(err, datapath.ErrClockLost) {
-		l.log.Warn("the lease is over; the next promise begins another", "error", err)
-		l.renewed = 0
-		return nil
-	}
-	if err != nil {
+	if err := l.data.SetLease(until); err != nil {
 		return fmt.Errorf("renew lease: %w", err)
 	}
 	return nil

@@ -90,7 +90,7 @@ func (f *Found) expire(ids []ebpf.MapID) error {
 		}
 		c, err := as[control](memory)
 		if err == nil {
-			c.lease.Store(0)
+			c.grant(fuse{})
 		}
 		if err := errors.Join(err, memory.unmap()); err != nil {
 			return err

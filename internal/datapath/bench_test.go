@@ -72,6 +72,12 @@ func BenchmarkVerdict(b *testing.B) {
 			repeat(b, r.program, r.frame, b.N)
 		})
 	}
+	b.Run("foreign, IPv4, by the exact clock", func(b *testing.B) {
+		setAll(b, d, ownership.Foreign)
+		d.control.grant(fuse{until: Now() + time.Hour})
+		b.ResetTimer()
+		repeat(b, d.programs.RotaXdp, ack4, b.N)
+	})
 }
 
 // BenchmarkForeignOverEmpty measures what a foreign packet costs beyond an

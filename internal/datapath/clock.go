@@ -2,7 +2,6 @@ package datapath
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -21,20 +20,27 @@ func Wall(reading time.Duration) time.Time { return origin().at.Add(reading - or
 
 // origin ties time.Time's monotonic reading, whose own origin is the process's
 // business, to CLOCK_MONOTONIC. The kernel is asked first, so that Now is never
-// ahead of it: a lease ends early, not late.
+// ahead of it: a lease ends early, not late. By how much is decided here once,
+// so of several tries the one counts that was disturbed least.
 var origin = sync.OnceValue(func() (o struct {
 	offset time.Duration
 	at     time.Time
 }) {
-	var ts unix.Timespec
-	if unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) == nil { // cannot fail on Linux; a lease counted from 0 is over
-		o.offset = time.Duration(ts.Nano())
+	const tries = 32
+	for range tries {
+		var ts unix.Timespec
+		if unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) != nil { // cannot fail on Linux; a lease counted from 0 is over
+			continue
+		}
+		offset, at := time.Duration(ts.Nano()), time.Now()
+		if o.at.IsZero() || offset-at.Sub(o.at) > o.offset {
+			o.offset, o.at = offset, at
+		}
 	}
-	o.at = time.Now()
 	return o
 })
 
-// clock turns CLOCK_MONOTONIC into jiffies.
+// clock turns CLOCK_MONOTONIC into jiffies, for the first, cheap look at the lease.
 type clock struct {
 	program *ebpf.Program // rota_clock
 	tick    time.Duration // of one jiffy: 1 s / HZ
@@ -58,10 +64,6 @@ func (c *clock) recent() (reading, error) {
 	return c.latest, err
 }
 
-// ErrClockLost: the jiffies fell behind CLOCK_MONOTONIC. A lease that was
-// measured in them may have been too long.
-var ErrClockLost = errors.New("the kernel's jiffies fell behind CLOCK_MONOTONIC (was this machine paused?)")
-
 // baseAge is how long two readings are compared before the later one takes
 // the place of the earlier. Long enough for 2 % to exceed the ticks' jitter.
 const baseAge = 2 * time.Second
@@ -70,6 +72,7 @@ const baseAge = 2 * time.Second
 type reading struct {
 	jiffies   uint64
 	monotonic time.Duration
+	reliable  bool // the jiffies kept up since an earlier reading
 }
 
 func newClock(program *ebpf.Program) (clock, error) {
@@ -89,7 +92,8 @@ func newClock(program *ebpf.Program) (clock, error) {
 	return c, err
 }
 
-// now is a reading, or ErrClockLost once if the jiffies did not keep up since the last ones.
+// now is a reading. It says once that the jiffies did not keep up, and compares
+// with itself from then on: a lease must not be measured in jiffies that are being lost.
 func (c *clock) now() (reading, error) {
 	r, err := c.read()
 	if err != nil {
@@ -97,12 +101,9 @@ func (c *clock) now() (reading, error) {
 	}
 	passed := r.monotonic - c.base.monotonic
 	counted := time.Duration(r.jiffies-c.base.jiffies) * c.tick
-	lost := passed-counted > passed/marginShare+marginTicks*c.tick
-	if lost || passed > baseAge {
+	r.reliable = passed-counted <= passed/marginShare+marginTicks*c.tick
+	if !r.reliable || passed > baseAge {
 		c.base = r
-	}
-	if lost {
-		return reading{}, fmt.Errorf("%v counted in %v: %w", counted, passed, ErrClockLost)
 	}
 	return r, nil
 }

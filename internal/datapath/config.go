@@ -9,7 +9,7 @@ import (
 // ABI numbers the layout of what programs and user space share: bpf/config.h,
 // control.h, table.h and verdict.h. Programs of another ABI are replaced, never
 // adopted.
-const ABI = 1
+const ABI = 2
 
 const (
 	macLen       = 6

@@ -152,7 +152,7 @@ func TestFuse(t *testing.T) {
 		"expired":                  d.Expire,
 		"until now":                func() { _ = d.SetLease(Now()) },
 		"until zero":               func() { _ = d.SetLease(0) },
-		"shorter than the margin":  func() { _ = d.SetLease(Now() + marginTicks*d.clock.tick) },
+		"both clocks just past":    func() { d.control.grant(fuse{jiffy: 1, until: 1}) },
 		"in the past, by accident": func() { _ = d.SetLease(-1) },
 	}
 	for how, expire := range expireBy {

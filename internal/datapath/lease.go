@@ -8,23 +8,38 @@ import (
 
 var errClosed = errors.New("the datapath is closed")
 
-// The margin by which a lease in the kernel ends before the one given.
+// fuse is what the programs compare a lease with: lease_is_over of
+// bpf/control.h. Its zero value is over.
+type fuse struct {
+	jiffy uint64        // before it the lease is certainly in force
+	until time.Duration // before it, by CLOCK_MONOTONIC, it is exactly
+}
+
+// blown tells whether the lease is over.
+func (f fuse) blown(jiffies uint64, monotonic time.Duration) bool {
+	return jiffies >= f.jiffy && monotonic >= f.until
+}
+
+// By how much the jiffy comes before the end of the lease. Not a part of the
+// lease is lost by that: what is between costs the programs a look at the exact
+// clock, so there is no reason to be sparing. At least what follows, and half
+// of what is left; a node that is heard renews its lease long before.
 const (
-	// marginTicks: how far the jiffies may be behind the clock, because the
-	// CPU that counts them was late (kernel/time/tick-sched.c).
+	// marginTicks: how far the jiffies may be behind the clock, because the CPU
+	// that counts them was late: others step in after five of their own
+	// (MAX_STALLED_JIFFIES, kernel/time/tick-sched.c).
 	marginTicks = 6
-	// marginShare: of what is left of the lease, for clocks that do not run alike.
+	// marginShare: of what is left of the lease, for ticks that were lost for good.
 	marginShare = 50 // one part in 50: 2 %
 )
 
-// SetLease lets the programs accept until the given time, a reading of Now
-// (CLOCK_MONOTONIC), less a margin of 2 % of the time left and 6 ticks. A time
-// that has passed, such as 0, ends the lease at once. If it fails the lease is over.
+// SetLease lets the programs accept until exactly the given time, a reading of
+// Now (CLOCK_MONOTONIC, which is bpf_ktime_get_ns too). A time that has
+// passed, such as 0, ends the lease at once. If it fails the lease is over.
 //
-// Only the jiffies count in the kernel. They are read before CLOCK_MONOTONIC
-// and never run ahead of that: whatever happens in between, or a tick that was
-// late by then, ends the lease early, never late. Ticks that are late afterwards
-// are what the margin is for.
+// Nothing is deducted. Now is behind the programs' clock, never ahead of it, so
+// what remains between the two shortens the lease, by less than a microsecond
+// as a rule (origin).
 func (d *Datapath) SetLease(until time.Duration) error {
 	d.leaseLock.Lock()
 	defer d.leaseLock.Unlock()
@@ -33,17 +48,11 @@ func (d *Datapath) SetLease(until time.Duration) error {
 	}
 	r, err := d.clock.recent()
 	if err != nil {
-		d.control.lease.Store(0)
+		d.control.grant(fuse{})
 		return fmt.Errorf("set the lease: %w", err)
 	}
-	d.control.lease.Store(d.clock.deadline(r, until))
+	d.control.grant(d.clock.fuse(r, until))
 	return nil
-}
-
-// Margin is how much earlier than the given time a lease of that length ends in
-// this kernel.
-func (d *Datapath) Margin(lease time.Duration) time.Duration {
-	return lease/marginShare + marginTicks*d.clock.tick
 }
 
 // Expire ends the lease at once.
@@ -51,17 +60,24 @@ func (d *Datapath) Expire() {
 	d.leaseLock.Lock()
 	defer d.leaseLock.Unlock()
 	if d.control != nil {
-		d.control.lease.Store(0)
+		d.control.grant(fuse{})
 	}
 }
 
-// deadline is the first jiffy that begins, margin deducted, too late for a
-// lease until the time given; 0 if there is no time left.
-func (c *clock) deadline(r reading, until time.Duration) uint64 {
+// grant makes a fuse the programs'. When it returns none looks at an earlier one.
+func (c *control) grant(f fuse) {
+	c.lease.Store(f.jiffy)
+	c.until.Store(uint64(max(f.until, 0)))
+}
+
+// fuse is for a lease until the time given. Its jiffy is the first that begins
+// too late, margin deducted, as far as that can be told from an earlier
+// reading; 0 if none is early enough.
+func (c *clock) fuse(r reading, until time.Duration) fuse {
 	left := until - r.monotonic
-	left -= max(left, 0)/marginShare + marginTicks*c.tick
-	if left < c.tick {
-		return 0
+	sure := left - max(left/2, left/marginShare+marginTicks*c.tick)
+	if !r.reliable || sure < c.tick {
+		return fuse{until: until}
 	}
-	return r.jiffies + uint64(left/c.tick)
+	return fuse{jiffy: r.jiffies + uint64(sure/c.tick), until: until}
 }

@@ -2,73 +2,140 @@ package datapath
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
 
 	"github.com/rota-cluster/rota/internal/netcfg/netnstest"
 	"github.com/rota-cluster/rota/internal/ownership"
 )
 
-func TestDeadline(t *testing.T) {
+func TestFuseOfALease(t *testing.T) {
 	const tick = 4 * time.Millisecond
-	at := reading{jiffies: 1000, monotonic: 50 * time.Second}
+	at := reading{jiffies: 1000, monotonic: 50 * time.Second, reliable: true}
+	late := reading{jiffies: 1000, monotonic: 50 * time.Second}
 	rows := []struct {
 		words string
+		at    reading
 		left  time.Duration
-		want  uint64
+		want  uint64 // the jiffy
 	}{
-		{"300 ms, less 6 ms and six ticks", 300 * time.Millisecond, 1000 + 67},
-		{"rounded down", 300*time.Millisecond - 1, 1000 + 67},
-		{"a tick more than six and 2 %", 7*tick + 600*time.Microsecond, 1001},
-		{"a little less than that", 7 * tick, 0},
-		{"the margin alone", 6 * tick, 0},
-		{"nothing", 0, 0},
-		{"over", -time.Hour, 0},
+		{"300 ms: half of them", at, 300 * time.Millisecond, 1000 + 37},
+		{"rounded down", at, 296*time.Millisecond - 2, 1000 + 36},
+		{"50 ms: less 1 ms and six ticks, more than half", at, 46 * time.Millisecond, 1000 + 5},
+		{"a tick more than six and 2 %", at, 7*tick + 600*time.Microsecond, 1001},
+		{"a little less than that", at, 7 * tick, 0},
+		{"the margin alone", at, 6 * tick, 0},
+		{"nothing", at, 0, 0},
+		{"over", at, -time.Hour, 0},
+		{"ticks were lost", late, 300 * time.Millisecond, 0},
 	}
 	for _, r := range rows {
 		t.Run(r.words, func(t *testing.T) {
 			c := clock{tick: tick}
-			if got := c.deadline(at, at.monotonic+r.left); got != r.want {
-				t.Errorf("deadline %d, want %d", got, r.want)
+			want := fuse{jiffy: r.want, until: r.at.monotonic + r.left}
+			if got := c.fuse(r.at, want.until); got != want {
+				t.Errorf("%+v, want %+v", got, want)
 			}
 		})
 	}
 }
 
-// TestLeaseEndsByItself in the kernel, not after its time, and not much before.
-func TestLeaseEndsByItself(t *testing.T) {
+// TestEitherClockGrants in the kernel and in the model alike, so that no
+// mixture of two fuses grants more than the longer of them.
+func TestEitherClockGrants(t *testing.T) {
+	d := loadForTest(t, testOptions())
+	setAll(t, d, ownership.Mine)
+	now, err := d.clock.read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const jiffies, hour = 1 << 20, time.Hour
+	rows := []struct {
+		words string
+		fuse  fuse
+		want  Verdict
+	}{
+		{"both to come", fuse{now.jiffies + jiffies, now.monotonic + hour}, PassMine},
+		{"the jiffy past, the time to come", fuse{now.jiffies - 1, now.monotonic + hour}, PassMine},
+		{"the jiffy at hand, the time to come", fuse{now.jiffies, now.monotonic + hour}, PassMine},
+		{"no jiffy, the time to come", fuse{0, now.monotonic + hour}, PassMine},
+		{"the jiffy to come, the time past", fuse{now.jiffies + jiffies, now.monotonic}, PassMine},
+		{"the jiffy to come, no time", fuse{now.jiffies + jiffies, 0}, PassMine},
+		{"both past", fuse{now.jiffies, now.monotonic}, DropLease},
+		{"no jiffy, the time past", fuse{0, now.monotonic}, DropLease},
+		{"the jiffy past, no time", fuse{now.jiffies, 0}, DropLease},
+		{"neither", fuse{}, DropLease},
+	}
+	for _, r := range rows {
+		t.Run(r.words, func(t *testing.T) {
+			d.control.grant(r.fuse)
+			expectVerdict(t, d, frame(ip4(client4, web4, tcp(1234, 80, tcpSYN))), r.want)
+			expectVerdict(t, d, frame(ip6(client6, web6, tcp(1234, 80, tcpSYN))), r.want)
+			if r.fuse.blown(now.jiffies, now.monotonic) != (r.want == DropLease) {
+				t.Error("the model says otherwise")
+			}
+		})
+	}
+}
+
+// monotonic is CLOCK_MONOTONIC as the kernel tells it.
+func monotonic(t *testing.T) time.Duration {
+	t.Helper()
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(ts.Nano())
+}
+
+// TestLeaseEndsExactly: no packet passes that comes after its end, none is
+// dropped that comes before, wherever the filter stands and however little of
+// the lease the jiffies can tell.
+func TestLeaseEndsExactly(t *testing.T) {
 	d := loadForTest(t, testOptions())
 	setAll(t, d, ownership.Mine)
 	in := frame(ip4(client4, web4, tcp(1234, 80, tcpSYN)))
-	const lease = 300 * time.Millisecond
-	began := Now()
-	if err := d.SetLease(began + lease); err != nil {
-		t.Fatal(err)
-	}
-	accepted := func() bool {
-		returned, err := d.programs.RotaXdp.Run(&ebpf.RunOptions{Data: in})
-		if err != nil {
-			t.Fatal(err)
+	for _, p := range []*ebpf.Program{d.programs.RotaXdp, d.programs.RotaTc, d.programs.RotaAdopt} {
+		for _, lease := range []time.Duration{300 * time.Millisecond, 50 * time.Millisecond, 3 * time.Millisecond} {
+			t.Run(fmt.Sprintf("%v of %v", lease, p), func(t *testing.T) {
+				until := Now() + lease
+				if err := d.SetLease(until); err != nil {
+					t.Fatal(err)
+				}
+				netnstest.Until(t, "the lease is over", func() bool {
+					before := monotonic(t)
+					got, err := run(d, p, in)
+					after := monotonic(t)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if !got.dropped && before >= until {
+						t.Fatalf("a packet passed that came %v after the end", before-until)
+					}
+					if got.dropped && after < until {
+						t.Fatalf("a packet was dropped %v before the end", until-after)
+					}
+					return got.dropped
+				})
+			})
 		}
-		return returned == 2
 	}
-	var last time.Duration // when a packet was judged that was accepted
-	netnstest.Until(t, "the lease is over", func() bool {
-		before := Now()
-		if accepted() {
-			last = before - began
-			return false
+}
+
+// TestNowIsNotAheadOfTheKernel, and hardly behind.
+func TestNowIsNotAheadOfTheKernel(t *testing.T) {
+	const behind = 100 * time.Microsecond
+	netnstest.Until(t, "Now is read between two undisturbed readings of the clock", func() bool {
+		before, now, after := monotonic(t), Now(), monotonic(t)
+		if now > after {
+			t.Fatalf("Now is %v ahead", now-after)
 		}
-		return true
+		return now >= before-behind
 	})
-	if last >= lease {
-		t.Errorf("a packet was accepted %v after the lease began, which was for %v", last, lease)
-	}
-	if least := lease - lease/marginShare - (marginTicks+2)*d.clock.tick - 100*time.Millisecond; last < least {
-		t.Errorf("the last packet was accepted after %v, want at least %v", last, least)
-	}
 }
 
 func TestClockKeepsUp(t *testing.T) {
@@ -89,25 +156,35 @@ func TestClockKeepsUp(t *testing.T) {
 	if passed := later.monotonic - first.monotonic; (counted - passed).Abs() > marginTicks*c.tick {
 		t.Errorf("%v by jiffies, %v by CLOCK_MONOTONIC: a tick is not %v", counted, passed, c.tick)
 	}
-	// Now was tied to the clock once, and is behind by what passed meanwhile.
-	if now := Now(); now < later.monotonic-10*time.Millisecond || now-later.monotonic > netnstest.Patience {
-		t.Errorf("Now is %v, the programs' clock %v", now, later.monotonic)
-	}
 }
 
-func TestJiffiesThatFellBehindEndTheLease(t *testing.T) {
+func TestJiffiesThatFellBehindDoNotCount(t *testing.T) {
 	d := loadForTest(t, testOptions())
+	syn := frame(ip4(client4, web4, tcp(1234, 80, tcpSYN)))
 	setAll(t, d, ownership.Mine)
+	if d.control.lease.Load() == 0 {
+		t.Error("jiffies that keep up do not count")
+	}
 	d.clock.base.jiffies += uint64(time.Second / d.clock.tick) // as if a second of ticks had been lost since
 	d.clock.latest = reading{}
-	if err := d.SetLease(Now() + time.Second); !errors.Is(err, ErrClockLost) {
-		t.Errorf("SetLease: %v, want %v", err, ErrClockLost)
+	until := Now() + time.Hour
+	if err := d.SetLease(until); err != nil {
+		t.Fatal(err)
 	}
-	expectVerdict(t, d, frame(ip4(client4, web4, tcp(1234, 80, tcpSYN))), DropLease)
-	if err := d.SetLease(Now() + time.Hour); err != nil {
-		t.Errorf("SetLease after the loss was told: %v", err)
+	if got := d.control.lease.Load(); got != 0 {
+		t.Errorf("the lease is sure until jiffy %d", got)
 	}
-	expectVerdict(t, d, frame(ip4(client4, web4, tcp(1234, 80, tcpSYN))), PassMine)
+	if got := time.Duration(d.control.until.Load()); got != until {
+		t.Errorf("the lease is until %v, want %v", got, until)
+	}
+	expectVerdict(t, d, syn, PassMine)
+	d.clock.latest = reading{} // as if 200 ms had passed
+	if err := d.SetLease(until); err != nil {
+		t.Fatal(err)
+	}
+	if d.control.lease.Load() == 0 {
+		t.Error("jiffies that keep up again do not count")
+	}
 }
 
 func TestClosed(t *testing.T) {

@@ -16,7 +16,8 @@ var errNoMmap = errors.New("this kernel cannot map BPF maps into memory: rota ne
 
 // control is struct control of bpf/control.h.
 type control struct {
-	lease atomic.Uint64
+	lease atomic.Uint64 // jiffy
+	until atomic.Uint64 // ns of CLOCK_MONOTONIC
 	table [MaxPools]atomic.Uint32
 }
 

@@ -3,9 +3,11 @@ package datapath
 import (
 	"encoding/binary"
 	"flag"
+	"math"
 	"math/rand/v2"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/rota-cluster/rota/internal/flowhash"
 )
@@ -115,13 +117,9 @@ func (r random) newTables(t *testing.T, d *Datapath, m *Model) {
 			t.Fatal(err)
 		}
 	}
-	m.Lease = r.IntN(10) > 0
-	d.Expire()
-	if m.Lease {
-		if err := d.SetLease(Now() + 1<<42); err != nil {
-			t.Fatal(err)
-		}
-	}
+	f := fuse{jiffy: pick[uint64](r, 0, 0, 1, math.MaxUint64), until: pick[time.Duration](r, 0, 1, math.MaxInt64, math.MaxInt64)}
+	m.Lease = !f.blown(2, 2)
+	d.control.grant(f)
 }
 
 func pick[T any](r random, of ...T) T { return of[r.IntN(len(of))] }
