@@ -27,8 +27,8 @@ func (n *Node) follow() {
 }
 
 // refuses: an owner does not follow one whom it would not take in itself, nor
-// into a view without a member that has had less trouble than the proposer;
-// unless most others of its view have gone there.
+// into a view without a member that has had less trouble than the proposer, or
+// that a joiner displaces; unless most others of its view have gone there.
 func (n *Node) refuses(v *View) bool {
 	heard := n.heardMembers()
 	gone := 0
@@ -40,8 +40,11 @@ func (n *Node) refuses(v *View) bool {
 	if 2*gone > len(heard) {
 		return false
 	}
+	by := n.memberPeer(v.ID.Proposer)
+	joiner := by != nil && !by.member() && !by.beat.owns()
 	return n.proposedByStranger(v) || slices.ContainsFunc(heard, func(p *peer) bool {
-		return !v.has(p.ref) && p.mutual && fit(p) && !n.letGo(p) && !n.convicted(p, heard) && n.trouble(p.ref.Name) < n.trouble(v.ID.Proposer.Name)
+		return !v.has(p.ref) && p.mutual && fit(p) && !n.letGo(p) && !n.convicted(p, heard) &&
+			(joiner || n.trouble(p.ref.Name) < n.trouble(v.ID.Proposer.Name))
 	})
 }
 

@@ -44,6 +44,7 @@ type peer struct {
 
 	mutual      bool
 	mutualSince Time // awake
+	lateAwake   Time // when its newest echo was last older than half a lease
 	silent      bool // for L_take
 	heardSince  Time // awake, since when it has not been silent
 	left        bool
@@ -266,6 +267,9 @@ func (n *Node) judgePeer(p *peer) {
 	// An echo may be two intervals older than a beat, so that a peer that dies is
 	// found silent, which all find at the same moment, and not un-mutual before.
 	mutual := p.echoed && !p.left && !p.silent && n.awake-p.echoAwake <= n.take()+2*n.cfg.Interval
+	if !p.echoed || n.now-p.echo >= n.cfg.Lease/2 {
+		p.lateAwake = n.awake
+	}
 	if !mutual && p.member() {
 		n.miss(n.cfg.Self.Name, p.ref.Name)
 	}

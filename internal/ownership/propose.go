@@ -170,9 +170,10 @@ func (n *Node) steady(p *peer) bool {
 	return p.mutual && n.awake-p.mutualSince >= n.patience(p)
 }
 
-// prompt: it answers fast enough for a handover. What moves to a joiner has no owner
-// until that one has heard, step by step, that it has been released.
-func (n *Node) prompt(p *peer) bool { return n.now-p.echo < n.cfg.Lease/2 }
+// prompt: it has answered fast enough for a handover, all through the last lease.
+// What moves to a joiner has no owner until that one has heard, step by step,
+// that it has been released.
+func (n *Node) prompt(p *peer) bool { return n.awake-p.lateAwake >= n.cfg.Lease }
 
 // mergeable: the owner's view has no member left but those in the set, so that
 // a view of both takes from nobody.
@@ -237,6 +238,9 @@ func (n *Node) allowed(set []Member) bool {
 	if n.cfg.Quorum == QuorumMajority {
 		return len(set) >= n.majority()
 	}
+	if len(set) == 1 && !n.owns() && n.unheard() {
+		return false
+	}
 	v := View{Members: set}
 	kept, missing := 0, 0
 	allSilent := true
@@ -257,6 +261,12 @@ func (n *Node) allowed(set []Member) bool {
 		return n.rival(p, &v) && outranks(n.standingOf(p), standing{size: len(set), lowest: set[0].Name, heard: true}) ||
 			!n.owns() && n.ownsBeside(p, &v)
 	})
+}
+
+// unheard: this node hears somebody who does not hear it, or is far behind with what
+// it hears. Either way it is no judge of who is there.
+func (n *Node) unheard() bool {
+	return slices.ContainsFunc(n.peers, func(p *peer) bool { return !p.silent && !p.mutual && !p.left && fit(p) })
 }
 
 // ownsBeside: the peer is heard and owns, outside v, in company as large.
