@@ -38,7 +38,6 @@ type loop struct {
 	ifindex     int
 	interval    time.Duration
 	lease       time.Duration
-	renewed     ownership.Time // the end of the lease that the kernel knows
 	pools       []string
 
 	lingering *lingering
@@ -238,26 +237,15 @@ func (l *loop) perform(effect ownership.Effect) error {
 		}
 		l.lingering.follow(e.Pool, e.States, datapath.Now())
 	case ownership.RenewLease:
-		return l.renew(e.Until)
+		if err := l.data.SetLease(e.Until); err != nil {
+			return fmt.Errorf("renew lease: %w", err)
+		}
 	case ownership.Send:
 		return l.send(e.Beat)
 	case ownership.WakeAt:
 		l.wakeAt = e.At
 	case ownership.Note:
 		l.record(e)
-	}
-	return nil
-}
-
-// renew tells the kernel of a later end of the lease. One that is hardly later
-// can wait for the next: every peer's beat moves the end a little.
-func (l *loop) renew(until ownership.Time) error {
-	if until != 0 && until-l.renewed < l.interval/2 && l.renewed-datapath.Now() > l.lease/2 {
-		return nil
-	}
-	l.renewed = until
-	if err := l.data.SetLease(until); err != nil {
-		return fmt.Errorf("renew lease: %w", err)
 	}
 	return nil
 }

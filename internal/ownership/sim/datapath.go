@@ -100,7 +100,7 @@ func (w *world) renewLease(n *node, until ownership.Time) {
 		w.fail(RuleContract, fmt.Sprintf("%s takes %v off its lease", n.spec.Label, d.until-until))
 		return
 	}
-	d.until, d.end = until, n.clock.when(until)-w.s.Margin
+	d.until, d.end = until, n.clock.when(until)
 	if d.end > w.now && n.up && !d.accepts {
 		d.accepts = true
 		w.tell(n, "may accept")

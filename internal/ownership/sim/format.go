@@ -29,7 +29,6 @@ func (s *Scenario) Format() string {
 	fmt.Fprintf(&t, "network %v %v\n", s.Delay, s.Delay+s.Jitter)
 	optional(&t, "loss", percent(s.Loss), s.Loss != 0)
 	optional(&t, "copies", percent(s.Copies), s.Copies != 0)
-	optional(&t, "margin", s.Margin.String(), s.Margin != 0)
 	optional(&t, "healthy", s.names(bitsOf(s.Healthy)), s.Healthy != 0)
 	optional(&t, "planned", "", s.Planned)
 	optional(&t, "quiet", "", s.Quiet)

@@ -75,10 +75,6 @@ func (g *generator) cluster(nodes int) {
 	s.Jitter = pick(&g.rng, 0, 100*time.Microsecond, time.Millisecond, s.Interval/5)
 	s.Loss = pick(&g.rng, 0, 0, 0, 0, 0, 1, 10)
 	s.Copies = pick(&g.rng, 0, 0, 0, 20, 200)
-	s.Margin = pick(&g.rng, 0, 0, s.Lease/50+6*time.Millisecond) // as with a kernel of 1000 Hz
-	if s.Lease >= 250*time.Millisecond && g.below(3) == 0 {
-		s.Margin = s.Lease/50 + 24*time.Millisecond // as with one of 250 Hz
-	}
 }
 
 func (g *generator) add(op Op) {

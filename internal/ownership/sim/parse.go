@@ -159,8 +159,6 @@ func (s *Scenario) parseSetting(word string, rest []string) (err error) {
 		s.Loss, err = parsePercent(rest[0])
 	case "copies":
 		s.Copies, err = parsePercent(rest[0])
-	case "margin":
-		s.Margin, err = time.ParseDuration(rest[0])
 	case "seed":
 		s.Seed, err = strconv.ParseUint(rest[0], 10, 64)
 	default:

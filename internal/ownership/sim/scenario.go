@@ -102,8 +102,6 @@ type Scenario struct {
 	Loss, Copies  int           // permille
 	// Quiet: no client traffic, so that an interface without beats sees nothing.
 	Quiet bool
-	// Margin: how much earlier than asked the datapath's lease ends.
-	Margin time.Duration
 
 	Ops []Op
 	// End is when the run ends, and Settle whether the nodes must agree after

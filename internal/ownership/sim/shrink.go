@@ -60,7 +60,6 @@ func simpler(s *Scenario) []*Scenario {
 	try(func(c *Scenario) bool { c.Loss, c.Copies = 0, 0; return s.Loss+s.Copies > 0 })
 	try(func(c *Scenario) bool { c.Copies = 0; return s.Copies > 0 })
 	try(func(c *Scenario) bool { c.Jitter = 0; return s.Jitter > 0 })
-	try(func(c *Scenario) bool { c.Margin = 0; return s.Margin > 0 })
 	try(func(c *Scenario) bool { c.Pools = c.Pools[:1]; return len(s.Pools) > 1 })
 	for i, n := range s.Nodes {
 		try(func(c *Scenario) bool { c.Nodes[i].PPM, c.Nodes[i].Origin = 0, 0; return n.PPM != 0 || n.Origin != 0 })
