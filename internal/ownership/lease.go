@@ -12,7 +12,7 @@ func (n *Node) renew() {
 			p.promise, p.promised = max(p.promise, p.echo), true
 		}
 	}
-	if n.view.ID.Number == 0 || n.bar == barDeaf || n.muted {
+	if n.view.ID.Number == 0 || n.bar == barDeaf || n.muted || n.seq == 0 {
 		return
 	}
 	until := n.byMajority()
@@ -24,10 +24,15 @@ func (n *Node) renew() {
 	}
 }
 
-// byMajority: the k-th newest of this node's own now and the promises, plus L;
-// k is a majority of the expected nodes, or of the view's members without a quorum.
+// spoken is when this node sent its newest beat. No lease is counted from later:
+// whoever takes over waits for L_take after that beat, or an earlier one.
+func (n *Node) spoken() Time { return n.stamps[n.seq%stampRing].at }
+
+// byMajority: the k-th newest of this node's own newest beat and the promises,
+// plus L; k is a majority of the expected nodes, or of the view's members
+// without a quorum.
 func (n *Node) byMajority() Time {
-	stamps := []Time{n.now}
+	stamps := []Time{n.spoken()}
 	voters := n.cfg.ExpectedNodes
 	if n.cfg.Quorum == QuorumMajority {
 		for _, p := range n.peers {
@@ -55,7 +60,7 @@ func (n *Node) byMajority() Time {
 // has been silent for U. Exempting a silent peer changes no view; excluding it
 // waits for L_take. A joiner that has not yet joined has nothing to promise.
 func (n *Node) bySilence() Time {
-	from := n.now
+	from := n.spoken()
 	for _, m := range n.view.Members {
 		if m.Ref == n.cfg.Self {
 			continue

@@ -15,7 +15,7 @@ func (n *Node) propose() {
 	switch {
 	case n.view.ID.Number == 0:
 		set = n.firstSet()
-	case n.bar != barNone && n.othersOwn():
+	case n.bar != barNone && n.othersServe():
 		return // they take its buckets, and take it in again
 	case n.discordFor(2 * n.cfg.Lease):
 		set = n.unitedSet()
@@ -30,12 +30,15 @@ func (n *Node) propose() {
 	n.join(v)
 }
 
-// othersOwn: somebody is heard who owns, under a view without this node or as
-// a member of this node's view.
-func (n *Node) othersOwn() bool {
+// othersServe: somebody is heard who owns under a view without this node, or who
+// serves as a member of this node's view, be it with weight 0.
+func (n *Node) othersServe() bool {
 	return slices.ContainsFunc(n.peers, func(p *peer) bool {
-		return !p.silent && !p.left && !p.unlike && p.beat.owns() && p.beat.Flags&barredFlags == 0 &&
-			(!p.includes || p.member() && p.mutual)
+		if p.silent || p.left || p.unlike || p.beat.Flags&barredFlags != 0 {
+			return false
+		}
+		member := p.member() && p.mutual
+		return p.beat.owns() && (!p.includes || member) || member && p.beat.Stage == StageActive
 	})
 }
 
