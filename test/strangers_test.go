@@ -4,8 +4,10 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rota-cluster/rota/internal/api"
 	"github.com/rota-cluster/rota/internal/lab"
@@ -14,11 +16,13 @@ import (
 )
 
 // TestTwoNodesOfOneName: the second says nothing and serves nobody until the
-// first has gone.
+// first has gone, whose clock, and so its incarnation, is a year ahead.
 func TestTwoNodesOfOneName(t *testing.T) {
 	c := idle(t, lab.Options{Nodes: 3})
 	a, b, twin := c.Node(0), c.Node(1), c.Node(2)
 	edit(t, twin, `name: "node-c"`, `name: "node-a"`)
+	ahead := strconv.FormatInt(time.Now().AddDate(1, 0, 0).UnixMicro(), 10)
+	must(t, os.WriteFile(filepath.Join(filepath.Dir(a.ConfigFile()), "state", "incarnation"), []byte(ahead+"\n"), 0o600))
 	must(t, a.Start())
 	must(t, b.Start())
 	view := c.agreed(a, b)[0].View.ID

@@ -9,6 +9,7 @@ import (
 	"hash/fnv"
 	"log/slog"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -30,7 +31,8 @@ func newLoop(cfg *config.Config, h *host, own ownership.Config, tx *peer.Transpo
 	l := &loop{
 		log: log, data: h.data, tx: tx, sealer: sealer, open: open,
 		node: ownership.New(own, now()), incarnation: own.Self.Incarnation,
-		events: newJournal(), strangers: newStrangers(h.addresses(), log),
+		keepIncarnation: func(n uint64) error { return writeIncarnation(filepath.Join(cfg.StateDir, incarnationFile), n) },
+		events:          newJournal(), strangers: newStrangers(h.addresses(), log),
 		name: cfg.Node.Name, ifindex: h.link.Index, interval: cfg.Heartbeat.Interval, lease: cfg.Heartbeat.Lease,
 		sockets: make(chan socketLook, 1), orders: make(chan func() error, ordersWaiting), done: make(chan struct{}),
 	}

@@ -35,10 +35,12 @@ type loop struct {
 
 	name        string // this node's
 	incarnation uint64
-	ifindex     int
-	interval    time.Duration
-	lease       time.Duration
-	pools       []string
+
+	keepIncarnation func(uint64) error
+	ifindex         int
+	interval        time.Duration
+	lease           time.Duration
+	pools           []string
 
 	lingering *lingering
 	sockets   chan socketLook // results of looks at the host's sockets
@@ -242,10 +244,24 @@ func (l *loop) perform(effect ownership.Effect) error {
 		}
 	case ownership.Send:
 		return l.send(e.Beat)
+	case ownership.SetIncarnation:
+		return l.speakAs(e.Incarnation)
 	case ownership.WakeAt:
 		l.wakeAt = e.At
 	case ownership.Note:
 		l.record(e)
+	}
+	return nil
+}
+
+// speakAs goes on as a later incarnation, which the next start comes after.
+func (l *loop) speakAs(incarnation uint64) error {
+	if err := l.sealer.SetIncarnation(incarnation); err != nil {
+		return err
+	}
+	l.incarnation = incarnation
+	if err := l.keepIncarnation(incarnation); err != nil {
+		l.log.Warn("runs without memory: the next start may not be taken in", "error", err)
 	}
 	return nil
 }

@@ -166,24 +166,6 @@ func (n *Node) addPeer(p *peer) {
 	n.peers = slices.Insert(n.peers, i, p)
 }
 
-// hearNamesake: another host uses this node's name. The one who speaks with
-// the lower incarnation, or has not spoken yet, falls silent: peers listen to
-// the higher one only.
-func (n *Node) hearNamesake(b *Beat) {
-	if b.Host == n.cfg.Host || b.Flags&FlagLeaving != 0 {
-		return // an earlier start of this very host, or one that leaves
-	}
-	if n.seq > 0 && b.From.Incarnation < n.cfg.Self.Incarnation {
-		return // it yields
-	}
-	n.muteTill = n.now + max(3*n.cfg.Lease, time.Second)
-	if !n.muted {
-		n.muted = true
-		n.note(NoteDuplicateName, b.From.Name, "another host (%s) uses this node's name: stays out until it is gone; give one of them another name", b.Address)
-		n.yield(barFenced)
-	}
-}
-
 // compare finds out whether the peer's pools are the same as this node's.
 func (n *Node) compare(p *peer) {
 	what := n.difference(p.beat)
@@ -246,12 +228,11 @@ func (n *Node) judge() {
 	for _, p := range n.peers {
 		n.judgePeer(p)
 		if p.withhold && !n.withholds(p) {
-			n.changed = true // it waits for the promise
+			p.withhold, n.changed = false, true // it waits for the promise
 		}
 	}
 	if n.muted && n.now >= n.muteTill {
-		n.muted = false
-		n.note(NoteDuplicateName, "", "the other host with this node's name is gone")
+		n.outliveNamesake()
 	}
 	n.judgeDeaf()
 }

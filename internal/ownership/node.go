@@ -47,6 +47,7 @@ type Node struct {
 	barredIn ViewID // the newest view in which it was barred
 	muted    bool   // another host uses this name: say nothing
 	muteTill Time
+	namesake uint64 // the highest incarnation of another host with this name
 	draining bool
 	stopped  bool
 	weights  []uint16

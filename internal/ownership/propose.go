@@ -173,10 +173,10 @@ func (n *Node) steady(p *peer) bool {
 	return p.mutual && n.awake-p.mutualSince >= n.patience(p)
 }
 
-// prompt: it has answered fast enough for a handover, all through the last lease.
+// prompt: it has answered fast enough for a handover, all through the last two leases.
 // What moves to a joiner has no owner until that one has heard, step by step,
 // that it has been released.
-func (n *Node) prompt(p *peer) bool { return n.awake-p.lateAwake >= n.cfg.Lease }
+func (n *Node) prompt(p *peer) bool { return n.awake-p.lateAwake >= 2*n.cfg.Lease }
 
 // mergeable: the owner's view has no member left but those in the set, so that
 // a view of both takes from nobody.

@@ -264,6 +264,9 @@ type (
 	RenewLease struct{ Until Time }
 	// Send broadcasts the beat to all nodes.
 	Send struct{ Beat *Beat }
+	// SetIncarnation: from the next Send on this node speaks as a later incarnation.
+	// Another host used its name, under one that peers hold for the newer.
+	SetIncarnation struct{ Incarnation uint64 }
 	// WakeAt asks for a Wake at At, replacing any earlier wish.
 	WakeAt struct{ At Time }
 	// Note is a change that a person can read afterwards.
@@ -276,11 +279,12 @@ type (
 	}
 )
 
-func (SetTable) effect()   {}
-func (RenewLease) effect() {}
-func (Send) effect()       {}
-func (WakeAt) effect()     {}
-func (Note) effect()       {}
+func (SetTable) effect()       {}
+func (RenewLease) effect()     {}
+func (Send) effect()           {}
+func (SetIncarnation) effect() {}
+func (WakeAt) effect()         {}
+func (Note) effect()           {}
 
 // NoteKind says what a Note is about.
 type NoteKind uint8

@@ -30,6 +30,7 @@ type SealerConfig struct {
 type Sealer struct {
 	cluster  string
 	header   header // of the session
+	root     rootKey
 	aead     cipher.AEAD
 	partSize int
 	last     uint64 // the highest sequence number used
@@ -64,13 +65,31 @@ func (s *Sealer) SetKey(key []byte) error {
 	if err != nil {
 		return fmt.Errorf("sealer: %w", err)
 	}
+	return s.begin(root, s.header.from)
+}
+
+// SetIncarnation speaks as a later incarnation of the same node from now on;
+// sequence numbers begin again.
+func (s *Sealer) SetIncarnation(incarnation uint64) error {
+	if incarnation <= s.header.from.Incarnation {
+		return fmt.Errorf("sealer: incarnation %d does not come after %d", incarnation, s.header.from.Incarnation)
+	}
+	if err := s.begin(s.root, ownership.Ref{Name: s.header.from.Name, Incarnation: incarnation}); err != nil {
+		return err
+	}
+	s.last = 0
+	return nil
+}
+
+// begin derives the key of a session.
+func (s *Sealer) begin(root rootKey, from ownership.Ref) error {
 	h := s.header
-	h.key = root.id
-	aead, err := root.aead(s.cluster, h.from.Name, session{key: h.key, incarnation: h.from.Incarnation, salt: h.salt})
+	h.key, h.from = root.id, from
+	aead, err := root.aead(s.cluster, from.Name, session{key: h.key, incarnation: from.Incarnation, salt: h.salt})
 	if err != nil {
 		return fmt.Errorf("sealer: %w", err)
 	}
-	s.header, s.aead = h, aead
+	s.header, s.root, s.aead = h, root, aead
 	return nil
 }
 

@@ -98,6 +98,33 @@ func TestNewSealerRefuses(t *testing.T) {
 	}
 }
 
+// A later incarnation begins anew, sequence numbers too, and is opened; an earlier is refused.
+func TestALaterIncarnation(t *testing.T) {
+	s := mustSealer(t, selfRef)
+	o := mustOpener(t)
+	beat := *plainBeat(3)
+	open := func() {
+		t.Helper()
+		for _, part := range mustSeal(t, s, &beat, 1) {
+			if got, reason := o.Open(part); got == nil || got.From != beat.From {
+				t.Fatalf("opens as %v: %v", got, reason)
+			}
+		}
+	}
+	open()
+	beat.From.Incarnation++
+	if _, err := s.Seal(&beat); err == nil {
+		t.Error("sealed for an incarnation that it does not speak for")
+	}
+	if err := s.SetIncarnation(beat.From.Incarnation); err != nil {
+		t.Fatal(err)
+	}
+	open()
+	if err := s.SetIncarnation(beat.From.Incarnation); err == nil {
+		t.Error("took the same incarnation again: nonces would be used twice")
+	}
+}
+
 // Every input of the key makes another key: none of these opens the other's beat.
 func TestSessionsHaveTheirOwnKeys(t *testing.T) {
 	root, err := newRootKey(testKey)

@@ -34,6 +34,10 @@ type checks struct {
 	bounds  struct{ heal, cover, handover, takeover, agree time.Duration }
 }
 
+// mostBeats is how many beats a node may send within an interval: each change is
+// told at once and twice more.
+const mostBeats = 200
+
 // gap is a bucket's time without an owner.
 type gap struct {
 	since time.Duration // never: it has one
@@ -165,6 +169,12 @@ func (c *checks) expired(w *world, n *node) {
 
 // beat looks at what a node says of itself.
 func (c *checks) beat(w *world, n *node, b *ownership.Beat) {
+	if w.now-n.burstAt >= w.s.Interval {
+		n.burstAt, n.burst = w.now, 0
+	}
+	if n.burst++; n.burst > mostBeats {
+		w.fail(RuleContract, fmt.Sprintf("%s has sent %d beats within an interval", n.spec.Label, n.burst))
+	}
 	if n.last == nil || n.last.View.ID != b.View.ID {
 		w.stats.Views++
 		n.views++
@@ -208,7 +218,7 @@ func (c *checks) forgotten(w *world, n *node, b int) {
 func (c *checks) checkReset(w *world, b int) {
 	for l := c.linger[b]; l != 0; l &= l - 1 {
 		old := w.nodes[bits.TrailingZeros32(l)]
-		if old.datapath.connected[b] <= w.now || old.sick(w.s.Interval) {
+		if old.datapath.connected[b] <= w.now || old.sick(w.s.Interval) || w.now-old.thawed < w.s.Lease {
 			continue // nothing to save, or nobody who can be told from the dead
 		}
 		for m := c.mine[b]; m != 0; m &= m - 1 {

@@ -54,6 +54,8 @@ func (w *world) effect(n *node, e ownership.Effect) {
 		w.renewLease(n, e.Until)
 	case ownership.Send:
 		w.send(n, e.Beat)
+	case ownership.SetIncarnation:
+		n.incarnation, n.last = e.Incarnation, nil
 	case ownership.WakeAt:
 		w.mix(uint64(e.At))
 		at := max(n.clock.when(e.At), w.now) + n.rng.span(0, n.lag)

@@ -42,6 +42,9 @@ type node struct {
 	frames      bool // the interface has received something
 	last        *ownership.Beat
 	views       int // adopted since something last changed
+	burst       int // beats sent since burstAt, an interval at most
+	burstAt     time.Duration
+	thawed      time.Duration // when it last froze no more
 
 	// Its ailments.
 	deaf, mute        bool

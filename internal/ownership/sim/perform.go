@@ -35,7 +35,7 @@ func (w *world) performOn(n *node, op *Op) {
 	case Kill, Freeze:
 		w.stopShort(n, op)
 	case Thaw:
-		n.frozen, n.armed = false, -1
+		n.frozen, n.armed, n.thawed = false, -1, w.now
 		w.carryOut(n)
 		w.pump(n)
 	case Slow:

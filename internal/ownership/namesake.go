@@ -1,0 +1,39 @@
+package ownership
+
+import "time"
+
+// hearNamesake: another host uses this node's name. The one who speaks with
+// the lower incarnation, or has not spoken yet, falls silent: peers listen to
+// the higher one only.
+func (n *Node) hearNamesake(b *Beat) {
+	if b.Host == n.cfg.Host || b.Flags&FlagLeaving != 0 {
+		return // an earlier start of this very host, or one that leaves
+	}
+	if n.seq > 0 && b.From.Incarnation < n.cfg.Self.Incarnation {
+		return // it yields
+	}
+	n.namesake = max(n.namesake, b.From.Incarnation)
+	n.muteTill = n.now + max(3*n.cfg.Lease, time.Second)
+	if !n.muted {
+		n.muted = true
+		n.note(NoteDuplicateName, b.From.Name, "another host (%s) uses this node's name: stays out until it is gone; give one of them another name", b.Address)
+		n.yield(barFenced)
+	}
+}
+
+// outliveNamesake: the other host is gone. Peers listen to nobody of this name under
+// an incarnation below its, so this node starts anew above it.
+func (n *Node) outliveNamesake() {
+	n.muted = false
+	n.note(NoteDuplicateName, "", "the other host with this node's name is gone")
+	if n.namesake < n.cfg.Self.Incarnation {
+		return
+	}
+	cfg := n.cfg
+	cfg.Self.Incarnation = n.namesake + 1
+	next := New(cfg, n.now)
+	next.awake, next.thawed, next.highest = n.awake, n.thawed, n.highest
+	next.weights, next.draining = n.weights, n.draining
+	next.out = append(n.out, SetIncarnation{Incarnation: cfg.Self.Incarnation})
+	*n = *next
+}
