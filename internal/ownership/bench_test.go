@@ -34,7 +34,7 @@ func (w *net) round() {
 	queue := w.queue
 	w.queue = nil
 	for _, d := range queue {
-		w.step(d.to, BeatReceived{d.beat})
+		w.step(d.to, BeatReceived{Beat: d.beat})
 	}
 }
 
@@ -51,7 +51,7 @@ func BenchmarkBeat(b *testing.B) {
 				next := beat
 				next.Seq++
 				beat = next
-				n.Step(w.now, BeatReceived{&next})
+				n.Step(w.now, BeatReceived{Beat: &next})
 			}
 		})
 	}

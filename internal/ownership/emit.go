@@ -122,13 +122,16 @@ func (n *Node) send() {
 			continue // no row: silent
 		}
 		p.withhold = n.withholds(p)
-		b.Echo = append(b.Echo, Echo{Ref: p.ref, Seq: p.beat.Seq, Mutual: p.mutual, Silent: p.silent, Withheld: p.withhold})
+		b.Echo = append(b.Echo, Echo{
+			Ref: p.ref, Seq: p.beat.Seq, Mutual: p.mutual, Silent: p.silent, Withheld: p.withhold,
+			Second: !p.silent && n.bySecondOnly(p, n.seldom()),
+		})
 		if p.member() && !p.left && !p.withhold {
 			p.fence = max(p.fence, p.heard+Take(p.beat.Lease))
 			p.fenceView = n.view.ID
 		}
 	}
-	n.out = append(n.out, Send{Beat: b})
+	n.out = append(n.out, Send{Beat: b, Direct: n.direct()})
 }
 
 func (n *Node) flags() Flags {
@@ -139,8 +142,15 @@ func (n *Node) flags() Flags {
 	if n.stopped {
 		f |= FlagLeaving
 	}
-	if !n.viewProven && !(n.proven && n.view.ID.Number == 0) {
+	unproven := !n.viewProven && !(n.proven && n.view.ID.Number == 0)
+	if n.bar == barDeaf {
+		unproven = n.frameless
+	}
+	if unproven {
 		f |= FlagUnproven
+	}
+	if n.evidence() == clientsCome {
+		f |= FlagClients
 	}
 	return f
 }

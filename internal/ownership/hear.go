@@ -50,49 +50,58 @@ type peer struct {
 	left        bool
 	unlike      bool // its pools differ
 
+	ways ways
+
 	flaps     uint8 // how often it was dropped from a view
 	flapAwake Time
 }
 
-// hear takes in one beat. A beat that is not newer than the last is dropped.
-func (n *Node) hear(b *Beat) {
+// hear takes in one beat. A beat that is not newer than the last is dropped,
+// but for the path by which it came; the result tells whether it was newer.
+func (n *Node) hear(b *Beat, by Path) bool {
 	if b.From.Name == n.cfg.Self.Name {
 		n.hearNamesake(b)
-		return
+		return true
 	}
 	p := n.peer(b.From.Name)
 	switch {
 	case p == nil:
 		if !n.makeRoom() {
-			return
+			return true
 		}
-		p = &peer{ref: b.From, host: b.Host, silent: true, place: n.view.index(b.From)}
+		p = &peer{ref: b.From, host: b.Host, silent: true, place: n.view.index(b.From), ways: n.newWays()}
 		n.addPeer(p)
 		n.changed = true
 	case b.From.Incarnation < p.ref.Incarnation:
-		return
+		return true
 	case b.From.Incarnation > p.ref.Incarnation:
 		n.restarted(p, b)
 	case b.Seq <= p.beat.Seq:
-		return
+		n.came(p, b, by)
+		return false
 	}
+	n.came(p, b, by)
 	old := p.beat
 	p.beat, p.heard, p.heardAwake = b, n.now, n.awake
 	n.highest = max(n.highest, b.View.ID.Number)
-	n.beatAwake, n.proven, n.quietSegment = n.awake, true, false
 	if p.silent {
 		p.silent, p.heardSince = false, n.awake
+		p.ways.service, p.ways.carried = n.awake, n.awake
 		n.changed, n.tableDirty = true, true
 		n.note(NotePeerHeard, p.ref.Name, "is heard")
 	}
 	if old == nil || !sameBitmaps(old, b) {
 		n.tableDirty = true // somebody began or ceased to linger
 	}
+	if old != nil && old.Flags&^b.Flags&FlagDeaf != 0 {
+		p.mutualSince = n.awake // it knocks from now on
+	}
 	p.includes = b.View.has(n.cfg.Self)
 	if !b.owns() && b.View.ID.Compare(p.emptyIn) > 0 {
 		p.emptyIn = b.View.ID
 	}
 	n.takeRow(p)
+	n.takeWays(p)
 	n.compare(p)
 	n.takeEcho(p)
 	n.takeFence(p)
@@ -100,6 +109,7 @@ func (n *Node) hear(b *Beat) {
 		p.left, n.changed = true, true
 		n.note(NotePeerLeft, p.ref.Name, "said goodbye")
 	}
+	return true
 }
 
 // restarted replaces a peer's incarnation. The same host has cleared its
@@ -111,7 +121,7 @@ func (n *Node) restarted(p *peer, b *Beat) {
 	if p.host == b.Host {
 		fence = 0
 	}
-	*p = peer{ref: b.From, host: b.Host, place: n.view.index(b.From), fence: fence, flaps: p.flaps, flapAwake: p.flapAwake, heardSince: n.awake}
+	*p = peer{ref: b.From, host: b.Host, place: n.view.index(b.From), fence: fence, flaps: p.flaps, flapAwake: p.flapAwake, heardSince: n.awake, ways: n.newWays()}
 	maps.DeleteFunc(n.missed, func(l link, _ Time) bool { return l[0] == p.ref.Name || l[1] == p.ref.Name })
 	n.changed = true
 }
@@ -261,46 +271,6 @@ func (n *Node) judgePeer(p *peer) {
 	if mutual {
 		p.mutualSince = n.awake
 	}
-}
-
-// judgeDeaf: the interface has received nothing at all since the last beat that
-// was heard while this node had peers (two intervals aside: a frame counter may
-// be read late). Then it is not the peers that are gone. One frame ends it,
-// until a peer has been heard again. So does patience: after so long without a
-// frame the segment may just be quiet, and a node that nothing reaches does no
-// harm; it goes on unproven.
-func (n *Node) judgeDeaf() {
-	peers := slices.ContainsFunc(n.peers, func(p *peer) bool { return !p.left && (n.view.ID.Number == 0 || p.member()) })
-	deaf := peers && n.frameAwake <= n.beatAwake+2*n.cfg.Interval &&
-		n.awake-max(n.beatAwake, n.frameAwake) >= n.deafAfter() && !n.quietSegment
-	switch {
-	case !deaf && n.bar != barDeaf:
-	case n.bar != barDeaf:
-		n.note(NoteDeaf, "", "the interface has received no frame for %v: owns nothing until it does", round(n.awake-n.frameAwake))
-		n.yield(barDeaf)
-		n.deafSince, n.proven = n.awake, false
-	case !deaf:
-		n.note(NoteDeaf, "", "the interface receives again")
-		n.hearAgain()
-	case n.awake-n.deafSince >= n.alone():
-		n.note(NoteDeaf, "", "no frame for %v: goes on as if the segment were quiet", round(n.awake-n.frameAwake))
-		n.quietSegment = true
-		n.hearAgain()
-	}
-}
-
-// hearAgain ends deafness. The silence was this node's own: peers have U to be heard.
-func (n *Node) hearAgain() {
-	n.bar, n.changed, n.thawed = barFenced, true, n.awake
-	for _, p := range n.peers {
-		p.heardAwake, p.silent = max(p.heardAwake, n.awake-n.take()+n.quiet()), false
-	}
-}
-
-// deafAfter is earlier than U, so that a peer that waits for this node's promise
-// is told in time.
-func (n *Node) deafAfter() time.Duration {
-	return max(n.cfg.Lease-3*n.cfg.Interval, 2*n.cfg.Interval)
 }
 
 // patience is how long (awake) a peer must have been mutual before it is

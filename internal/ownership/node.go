@@ -57,8 +57,18 @@ type Node struct {
 	viewProven bool // some frame had been received when the view was adopted
 	proven     bool // some frame has been received since the start
 	frameAwake Time // when the interface last received any frame
-	beatAwake  Time // when a beat was last heard from anybody
+	beatAwake  Time // when the service path last brought a beat from anybody
 	deafSince  Time // awake
+	// When, awake, a beat last went by a second path, whatever the direction; since
+	// when the service's network has seemed broken; when a client's packet was last seen
+	// meanwhile. 0: not.
+	secondAwake, doubtSince, trafficAwake Time
+
+	frameless  bool   // nothing has been received for long
+	cutAwake   Time   // when this node, deaf, was last cut off
+	ownerAwake Time   // and when it last heard a peer that goes on
+	cutOut     bool   // it was, since it became deaf
+	deafWhy    string // for people
 	// quietSegment: was deaf for so long that it goes on all the same, until it
 	// hears something.
 	quietSegment bool
@@ -155,9 +165,13 @@ func (n *Node) Step(now Time, ev Event) []Effect {
 	switch e := ev.(type) {
 	case Wake:
 	case BeatReceived:
-		n.hear(e.Beat)
+		if !n.hear(e.Beat, e.Path) && n.secondUsed() && !n.changed && !n.tableDirty && len(n.out) == 0 {
+			return nil // the same beat by another path: all that it tells is known
+		}
 	case FramesSeen:
 		n.frameAwake, n.proven, n.quietSegment = n.awake, true, false
+	case TrafficSeen:
+		n.trafficAwake = max(n.awake, 1)
 	case SetWeights:
 		n.setWeights(e.Weights)
 	case Drain:

@@ -106,7 +106,7 @@ func (w *net) run(d time.Duration, until func() bool) bool {
 			w.queue = slices.Delete(w.queue, who, who+1)
 			if !w.nodes[q.to].dead {
 				w.step(q.to, FramesSeen{})
-				w.step(q.to, BeatReceived{q.beat})
+				w.step(q.to, BeatReceived{Beat: q.beat})
 			}
 		default:
 			return until == nil

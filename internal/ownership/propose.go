@@ -48,15 +48,13 @@ func (n *Node) othersServe() bool {
 func (n *Node) firstSet() []Member {
 	set := []*peer{}
 	for _, p := range n.peers {
-		if p.silent || p.left || p.unlike {
+		if !p.shares() || p.deaf() {
 			continue
 		}
 		if p.beat.View.ID.Number != 0 || !n.steady(p) {
 			return nil
 		}
-		if p.beat.Flags&FlagDeaf == 0 {
-			set = append(set, p)
-		}
+		set = append(set, p)
 	}
 	if len(set) == 0 && n.awake < n.alone() {
 		return nil

@@ -57,6 +57,7 @@ type NodeStatus struct {
 	Member   bool   // of the view in force
 	Self     bool
 	HeardAgo time.Duration
+	Path     Path // by which it is heard
 	Weights  []uint16
 	Claims   []int // per pool: how many buckets it accepts, by its own word
 	Health   []string
@@ -87,7 +88,7 @@ func (n *Node) Status(now Time) Status {
 	for _, p := range n.peers {
 		ns := NodeStatus{
 			Ref: p.ref, Address: p.beat.Address, State: stateOf(p.beat), Silent: p.silent, Left: p.left, Deaf: p.beat.Flags&FlagDeaf != 0,
-			Mutual: p.mutual, Member: p.member(), HeardAgo: max(now-p.heard, 0), Health: p.beat.Health,
+			Mutual: p.mutual, Member: p.member(), HeardAgo: max(now-p.heard, 0), Path: n.pathOf(p), Health: p.beat.Health,
 		}
 		if p.unlike {
 			ns.Unlike = n.difference(p.beat)
@@ -181,7 +182,7 @@ func (n *Node) why() string {
 	case n.bar == barStandby:
 		return "a better view is near; waits to be taken in"
 	case n.bar == barDeaf:
-		return "the interface receives no frames"
+		return n.deafWhy
 	case n.bar == barFenced && n.cfg.Quorum == QuorumMajority && n.mutualCount()+1 < n.cfg.ExpectedNodes/2+1:
 		return text("hears %d of %d expected nodes: no majority", n.mutualCount()+1, n.cfg.ExpectedNodes)
 	case n.bar == barFenced:

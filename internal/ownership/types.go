@@ -110,7 +110,8 @@ const (
 	FlagFenced Flags = 1 << iota
 	// FlagStandby: owns nothing, because a better view is near.
 	FlagStandby
-	// FlagDeaf: the interface has received no frame since the last peer fell silent; owns nothing.
+	// FlagDeaf: the interface has received no frame since the last peer fell silent,
+	// or the service's network leaves this node out; owns nothing.
 	FlagDeaf
 	// FlagLeaving: goodbye. The sender's datapath is already cleared and stays so;
 	// nobody needs to wait for its lease.
@@ -118,8 +119,11 @@ const (
 	// FlagDraining: an operator, a sign or a stop asks for weight 0 everywhere.
 	FlagDraining
 	// FlagUnproven: has received no frame at all since its start. It may serve
-	// alone, but makes nobody stand by.
+	// alone, but makes nobody stand by. Beside FlagDeaf: none lately.
 	FlagUnproven
+	// FlagClients: packets for a shared address reach it. Told only while the
+	// service's network seems to be broken.
+	FlagClients
 )
 
 // PoolBeat is what a beat says about one pool.
@@ -149,6 +153,8 @@ type Echo struct {
 	Mutual bool
 	// Silent: the sender has heard nothing from this peer for L_take (awake time).
 	Silent bool
+	// Second: the sender hears this peer, but not by the service path.
+	Second bool
 }
 
 // Beat is one heartbeat. It is immutable once made: the sender, the
@@ -223,9 +229,15 @@ type (
 	// Wake: the time asked for by WakeAt has come (or any other time: harmless).
 	Wake struct{}
 	// BeatReceived: an authenticated beat of this cluster, handed over when it is processed.
-	BeatReceived struct{ Beat *Beat }
+	BeatReceived struct {
+		Beat *Beat
+		Path Path // by which it came
+	}
 	// FramesSeen: the interface has received frames (of any kind) since the last FramesSeen.
 	FramesSeen struct{}
+	// TrafficSeen: and packets for a shared address among them, beats aside. Nobody
+	// needs to look for them but while Node.InDoubt.
+	TrafficSeen struct{}
 	// SetWeights replaces the node's configured weight in every pool (0 … 1000).
 	SetWeights struct{ Weights []uint16 }
 	// Drain hands over everything.
@@ -244,6 +256,7 @@ type (
 func (Wake) event()         {}
 func (BeatReceived) event() {}
 func (FramesSeen) event()   {}
+func (TrafficSeen) event()  {}
 func (SetWeights) event()   {}
 func (Drain) event()        {}
 func (Resume) event()       {}
@@ -262,8 +275,12 @@ type (
 	// the datapath's own margin). Never earlier than the lease before it, but
 	// for 0: expire at once.
 	RenewLease struct{ Until Time }
-	// Send broadcasts the beat to all nodes.
-	Send struct{ Beat *Beat }
+	// Send broadcasts the beat to all nodes, by all paths there are, and sends it
+	// to each of Direct (names) by unicast as well.
+	Send struct {
+		Beat   *Beat
+		Direct []string
+	}
 	// SetIncarnation: from the next Send on this node speaks as a later incarnation.
 	// Another host used its name, under one that peers hold for the newer.
 	SetIncarnation struct{ Incarnation uint64 }

@@ -50,7 +50,7 @@ func fullBeat() *ownership.Beat {
 		},
 		Echo: []ownership.Echo{
 			{Ref: peerRef, Seq: 41, Mutual: true},
-			{Ref: ownership.Ref{Name: "node-c", Incarnation: 3}, Seq: 1, Silent: true, Withheld: true},
+			{Ref: ownership.Ref{Name: "node-c", Incarnation: 3}, Seq: 1, Silent: true, Withheld: true, Second: true},
 		},
 		Lease:   300 * time.Millisecond,
 		Address: "192.0.2.1",

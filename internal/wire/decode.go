@@ -211,6 +211,7 @@ func (r *reader) echo(msg []byte) (e ownership.Echo) {
 			e.Mutual = flags&echoMutual != 0
 			e.Silent = flags&echoSilent != 0
 			e.Withheld = flags&echoWithheld != 0
+			e.Second = flags&echoSecond != 0
 		}
 	}
 	return e

@@ -48,6 +48,7 @@ const (
 	echoMutual   = 1 << 0
 	echoSilent   = 1 << 1
 	echoWithheld = 1 << 2
+	echoSecond   = 1 << 3
 )
 
 // appendBeat writes a beat that has passed checkBeat.
@@ -124,6 +125,9 @@ func appendEcho(b []byte, tag byte, e *ownership.Echo) []byte {
 	}
 	if e.Withheld {
 		flags |= echoWithheld
+	}
+	if e.Second {
+		flags |= echoSecond
 	}
 	b = appendUint(b, echoFlags, flags)
 	return closeAt(b, start)

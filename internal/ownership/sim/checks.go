@@ -65,7 +65,9 @@ func newChecks(w *world) checks {
 		}
 		switch op.Verb {
 		case Slow, Lag, Dawdle, Cut, Flip, Loss, Delay:
-			c.soft = 1
+			if !op.Second {
+				c.soft = 1
+			}
 		}
 	}
 	bound := w.opt.Bounds
@@ -239,6 +241,9 @@ func (c *checks) audit(w *world) {
 	c.auditParts(w)
 	if w.failure == nil && c.formed && c.healthyServe(w) {
 		c.auditTakeover(w)
+	}
+	if w.failure == nil {
+		c.auditReach(w)
 	}
 	if w.failure == nil {
 		c.auditAgreement(w)

@@ -53,7 +53,7 @@ func (w *world) effect(n *node, e ownership.Effect) {
 		w.mix(uint64(e.Until))
 		w.renewLease(n, e.Until)
 	case ownership.Send:
-		w.send(n, e.Beat)
+		w.send(n, &e)
 	case ownership.SetIncarnation:
 		n.incarnation, n.last = e.Incarnation, nil
 	case ownership.WakeAt:
@@ -72,7 +72,8 @@ func (w *world) effect(n *node, e ownership.Effect) {
 	}
 }
 
-func (w *world) send(n *node, b *ownership.Beat) {
+func (w *world) send(n *node, send *ownership.Send) {
+	b := send.Beat
 	w.mix(b.Seq<<8 | uint64(b.Stage)<<4 | uint64(b.Flags))
 	if b.From.Name != n.spec.Name || b.From.Incarnation != n.incarnation || n.last != nil && b.Seq <= n.last.Seq {
 		w.fail(RuleContract, fmt.Sprintf("%s sends beat %d of %v after beat %d", n.spec.Label, b.Seq, b.From, n.lastSeq()))
@@ -82,6 +83,9 @@ func (w *world) send(n *node, b *ownership.Beat) {
 	n.last = b
 	if n.up && !n.mute {
 		w.net.broadcast(w, n, b)
+	}
+	if n.up {
+		w.net.bySecond(w, n, send)
 	}
 }
 

@@ -29,6 +29,8 @@ func (s *Scenario) Format() string {
 	fmt.Fprintf(&t, "network %v %v\n", s.Delay, s.Delay+s.Jitter)
 	optional(&t, "loss", percent(s.Loss), s.Loss != 0)
 	optional(&t, "copies", percent(s.Copies), s.Copies != 0)
+	optional(&t, "second", s.Second.String(), s.Second != 0 && !s.Unicast)
+	optional(&t, "unicast", s.Second.String(), s.Second != 0 && s.Unicast)
 	optional(&t, "healthy", s.names(bitsOf(s.Healthy)), s.Healthy != 0)
 	optional(&t, "planned", "", s.Planned)
 	optional(&t, "quiet", "", s.Quiet)
@@ -112,6 +114,9 @@ func (s *Scenario) FormatOp(op *Op) string {
 		if text != "" {
 			words = append(words, text)
 		}
+	}
+	if op.Second {
+		add("second")
 	}
 	add(s.names(op.Nodes))
 	add(s.linkText(op.Links))

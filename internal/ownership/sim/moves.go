@@ -77,7 +77,7 @@ func (c *checks) calm(w *world) bool {
 			running |= n.bit
 		}
 	}
-	return len(c.parts) == 1 && c.parts[0].members == running && c.lossless(w)
+	return len(c.parts) == 1 && c.parts[0].whole && c.parts[0].members == running && c.lossless(w)
 }
 
 // viewTables keeps the tables of one view.

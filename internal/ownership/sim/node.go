@@ -48,6 +48,7 @@ type node struct {
 
 	// Its ailments.
 	deaf, mute        bool
+	unflooded         bool
 	slow, lag, dawdle time.Duration
 	queued, scheduled bool // a slow node waits for the processor; has it
 
@@ -65,7 +66,7 @@ func newNode(s *Scenario, id int, chances rng) *node {
 
 // sick tells whether the node itself is hindered from taking part.
 func (n *node) sick(interval time.Duration) bool {
-	return n.machine == nil || n.frozen || n.armed >= 0 || n.deaf || n.mute ||
+	return n.machine == nil || n.frozen || n.armed >= 0 || n.deaf || n.mute || n.unflooded ||
 		n.slow > interval/2 || n.lag > interval/2 || n.dawdle > interval/10
 }
 
@@ -108,19 +109,20 @@ func (w *world) endDaemon(n *node) {
 	n.queued = false
 }
 
-// arrive is a beat at a node's interface.
-func (w *world) arrive(n *node, b *ownership.Beat) {
-	if !n.up || n.deaf {
+// arrive is a beat at one of a node's interfaces.
+func (w *world) arrive(n *node, b *ownership.Beat, path ownership.Path) {
+	service := path == ownership.PathService
+	if !n.up || service && (n.deaf || n.unflooded) {
 		return
 	}
-	n.frames = true
+	n.frames = n.frames || service
 	if n.machine == nil {
 		return
 	}
 	if len(n.inbox) >= inboxRoom {
 		return
 	}
-	n.inbox = append(n.inbox, ownership.BeatReceived{Beat: b})
+	n.inbox = append(n.inbox, ownership.BeatReceived{Beat: b, Path: path})
 	w.pump(n)
 }
 
@@ -141,6 +143,12 @@ func (w *world) pump(n *node) {
 			if n.frames || !w.s.Quiet && n.up && !n.deaf {
 				n.frames = false
 				w.step(n, ownership.FramesSeen{})
+				if !n.canStep() {
+					return
+				}
+			}
+			if w.net.second != nil && !w.s.Quiet && n.up && !n.deaf && !n.unflooded {
+				w.step(n, ownership.TrafficSeen{})
 				if !n.canStep() {
 					return
 				}

@@ -23,15 +23,18 @@ func newPairs(nodes []*node, net *network, interval time.Duration) []pair {
 	pairs := make([]pair, len(nodes)*len(nodes))
 	for i := range pairs {
 		from, to := i/len(nodes), i%len(nodes)
-		good := from != to && net.hear(from, to, interval)
+		good := from != to && net.hearByService(from, to, interval)
 		pairs[i] = pair{good: good, learned: good, since: never}
 	}
 	return pairs
 }
 
-func (net *network) hear(i, j int, interval time.Duration) bool {
+func (net *network) hearByService(i, j int, interval time.Duration) bool {
 	return net.link(i, j).good(interval) && net.link(j, i).good(interval)
 }
+
+// hear tells whether two nodes hear each other by some path.
+func (w *world) hear(i, j int) bool { return w.hears(i, j) && w.hears(j, i) }
 
 // pair of two nodes, in any order.
 func (c *checks) pair(i, j int) *pair {
@@ -47,7 +50,7 @@ func (c *checks) learnPairs(w *world) {
 		for j := i + 1; j < len(w.nodes); j++ {
 			b := w.nodes[j]
 			p := c.pair(i, j)
-			good := w.net.hear(i, j, w.s.Interval) && !a.deaf && !a.mute && !b.deaf && !b.mute
+			good := w.hear(i, j)
 			if !good {
 				p.good, p.learned, p.since = false, false, never
 				continue

@@ -23,6 +23,7 @@ import (
 //	majority 3                 (expected nodes)
 //	network 200µs 500µs        (least and greatest delay)
 //	loss 1%
+//	second 1ms                 (a second path, and how long it takes; or: unicast 1ms)
 //	healthy b c                (nothing may disturb these)
 //	settle                     (after the last line, all must agree)
 //	seed 7
@@ -32,7 +33,8 @@ import (
 //	3s      freeze a after 2   (in the middle of the effects of a step)
 //	6s      end
 //
-// For the verbs see Verb. Lists of links have shapes: `split a b | c d` cuts
+// For the verbs see Verb. `cut second a-b` is about the second path's links.
+// `mend` alone mends all of both. Lists of links have shapes: `split a b | c d` cuts
 // what joins the two sides, `chain a b c`, `ring a b c` and `hub a b c` leave
 // only the links of the shape.
 func Parse(text string) (*Scenario, error) {
@@ -159,6 +161,9 @@ func (s *Scenario) parseSetting(word string, rest []string) (err error) {
 		s.Loss, err = parsePercent(rest[0])
 	case "copies":
 		s.Copies, err = parsePercent(rest[0])
+	case "second", "unicast":
+		s.Unicast = word == "unicast"
+		s.Second, err = time.ParseDuration(rest[0])
 	case "seed":
 		s.Seed, err = strconv.ParseUint(rest[0], 10, 64)
 	default:

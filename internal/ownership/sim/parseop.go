@@ -28,6 +28,9 @@ func (s *Scenario) parseOp(at time.Duration, word string, args []string) error {
 			return err
 		}
 	}
+	if op.Second && op.Verb != Cut && op.Verb != Mend && op.Verb != Loss && op.Verb != Delay {
+		return fmt.Errorf("a second path cannot %s", word)
+	}
 	s.Ops = append(s.Ops, op)
 	return nil
 }
@@ -42,6 +45,8 @@ func (s *Scenario) parseArg(op *Op, args []string, i *int) (err error) {
 		return strconv.Atoi(args[*i])
 	}
 	switch {
+	case word == "second":
+		op.Second = true
 	case word == "after":
 		op.After, err = next()
 	case word == "config":

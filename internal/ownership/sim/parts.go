@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"math/bits"
+	"slices"
 	"time"
 
 	"github.com/rota-cluster/rota/internal/ownership"
@@ -19,6 +20,9 @@ type part struct {
 	// by the audits.
 	uncovered []time.Duration
 	covered   bool // every bucket had an owner since the part came to be
+	// whole: the service path joins them all. Else some of them rightly own
+	// nothing, and only coverage is asked for.
+	whole bool
 }
 
 // findParts splits the nodes after a change. A set of nodes that neither hear
@@ -40,12 +44,29 @@ func (c *checks) findParts(w *world) {
 		}
 		members, reach := w.flood(n, well)
 		seen |= members
-		if !w.clique(members) || !w.mustServe(members) {
+		whole := w.clique(members, func(i, j int) bool { return w.net.hearByService(i, j, w.s.Interval) })
+		if !whole && (w.s.Quorum == ownership.QuorumMajority || !w.clique(members, w.hear)) || !w.mustServe(members) || w.deceived(members) {
 			continue
 		}
-		c.well = members == 1<<len(w.nodes)-1
-		c.parts = append(c.parts, part{members: members, reach: reach, uncovered: w.roomFor(old, len(c.parts))})
+		c.well = whole && members == 1<<len(w.nodes)-1
+		c.parts = append(c.parts, part{members: members, reach: reach, uncovered: w.roomFor(old, len(c.parts)), whole: whole})
 	}
+}
+
+// deceived: a node that the switch does not flood to speaks to these, hears them
+// by no path, and so thinks itself alone.
+func (w *world) deceived(members uint32) bool {
+	return slices.ContainsFunc(w.nodes, func(n *node) bool {
+		if !n.unflooded || n.machine == nil {
+			return false
+		}
+		for m := members; m != 0; m &= m - 1 {
+			if !w.hear(n.id, bits.TrailingZeros32(m)) {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // roomFor reuses what an earlier split has allocated.
@@ -70,7 +91,7 @@ func (w *world) flood(n *node, well uint32) (members, reach uint32) {
 		todo &= todo - 1
 		reach |= 1 << i
 		for j, o := range w.nodes {
-			if j == i || w.net.link(i, j).dead() && w.net.link(j, i).dead() {
+			if j == i || w.net.dead(i, j) && w.net.dead(j, i) {
 				continue
 			}
 			reach |= o.bit
@@ -83,11 +104,11 @@ func (w *world) flood(n *node, well uint32) (members, reach uint32) {
 	return members, reach
 }
 
-func (w *world) clique(members uint32) bool {
+func (w *world) clique(members uint32, hear func(i, j int) bool) bool {
 	for m := members; m != 0; m &= m - 1 {
 		i := bits.TrailingZeros32(m)
 		for o := m & (m - 1); o != 0; o &= o - 1 {
-			if !w.net.hear(i, bits.TrailingZeros32(o), w.s.Interval) {
+			if !hear(i, bits.TrailingZeros32(o)) {
 				return false
 			}
 		}
@@ -148,7 +169,7 @@ func (c *checks) auditParts(w *world) {
 			if !c.stable(w) || w.failure != nil {
 				continue
 			}
-			if p.covered && w.now-p.uncovered[b] <= c.bounds.handover {
+			if p.covered && w.now-p.uncovered[b] <= c.bounds.handover+w.dawdling(p.reach) {
 				continue
 			}
 			w.fail(RuleCoverage, fmt.Sprintf("%s: nobody accepts %s for %v, and nothing has changed for %v",
@@ -161,10 +182,20 @@ func (c *checks) auditParts(w *world) {
 	}
 }
 
+// dawdling is what a handover to or from the slowest of these takes longer: a few
+// effects, one after the other.
+func (w *world) dawdling(among uint32) time.Duration {
+	var most time.Duration
+	for m := among; m != 0; m &= m - 1 {
+		most = max(most, w.nodes[bits.TrailingZeros32(m)].dawdle)
+	}
+	return 4 * most
+}
+
 // auditAgreement looks whether every part has one view, active everywhere,
 // and every bucket the owner that the view gives it.
 func (c *checks) auditAgreement(w *world) {
-	if len(c.parts) == 0 {
+	if !slices.ContainsFunc(c.parts, func(p part) bool { return p.whole }) {
 		c.agreed = never
 		c.done = c.opsLeft == 0 && w.s.Settle && w.now-c.lastOp > c.bounds.agree
 		return
@@ -207,7 +238,7 @@ func (c *checks) lossless(w *world) bool {
 
 func (c *checks) inAgreement(w *world) bool {
 	for i := range c.parts {
-		if c.partDisagrees(w, &c.parts[i]) != "" {
+		if c.parts[i].whole && c.partDisagrees(w, &c.parts[i]) != "" {
 			return false
 		}
 	}
@@ -216,6 +247,9 @@ func (c *checks) inAgreement(w *world) bool {
 
 func (c *checks) disagreement(w *world) string {
 	for i := range c.parts {
+		if !c.parts[i].whole {
+			continue
+		}
 		if why := c.partDisagrees(w, &c.parts[i]); why != "" {
 			return why
 		}

@@ -18,6 +18,13 @@ func (w *world) perform(op *Op) {
 	for _, at := range links {
 		w.performOnLink(at, op)
 	}
+	if op.Verb == Mend && !op.Second && len(op.Links) == 0 {
+		second := *op
+		second.Second = true
+		for _, at := range links {
+			w.performOnLink(at, &second)
+		}
+	}
 	if op.Verb == Copies {
 		w.net.copies = op.Amount
 	}
@@ -48,8 +55,10 @@ func (w *world) performOn(n *node, op *Op) {
 		n.deaf = true
 	case Mute:
 		n.mute = true
+	case Unflood:
+		n.unflooded = true
 	case Cure:
-		n.deaf, n.mute, n.slow, n.lag, n.dawdle = false, false, 0, 0, 0
+		n.deaf, n.mute, n.unflooded, n.slow, n.lag, n.dawdle = false, false, false, 0, 0, 0
 		w.pump(n)
 	case Weight:
 		n.weight = uint16(op.Amount)
@@ -90,12 +99,18 @@ func (w *world) order(n *node, ev ownership.Event) {
 }
 
 func (w *world) performOnLink(at Link, op *Op) {
-	l := w.net.link(at.From, at.To)
+	l, healed := w.net.link(at.From, at.To), link{loss: w.s.Loss, delay: w.s.Delay, jitter: w.s.Jitter}
+	if op.Second {
+		if w.net.second == nil {
+			return
+		}
+		l, healed = &w.net.second[at.From*w.net.nodes+at.To], link{delay: w.s.Second}
+	}
 	switch op.Verb {
 	case Cut:
 		l.cut = true
 	case Mend:
-		*l = link{loss: w.s.Loss, delay: w.s.Delay, jitter: w.s.Jitter}
+		*l = healed
 	case Loss:
 		l.loss = op.Amount
 	case Delay:

@@ -32,6 +32,7 @@ type event struct {
 	kind kind
 	node uint8
 	peer uint8
+	path ownership.Path
 }
 
 // queue is a four-way heap ordered by time, then by order of entry.

@@ -30,11 +30,14 @@ const (
 	RuleChurn
 	// RuleExpect: the story says otherwise.
 	RuleExpect
+	// RuleReach: whom the service's traffic does not reach owns nothing while a
+	// second path tells it of others that serve.
+	RuleReach
 	ruleCount
 )
 
 var ruleNames = [...]string{
-	"contract", "exclusion", "reset", "coverage", "agreement", "locality", "takeover", "broken", "moves", "churn", "expect",
+	"contract", "exclusion", "reset", "coverage", "agreement", "locality", "takeover", "broken", "moves", "churn", "expect", "reach",
 }
 
 func (r Rule) String() string { return ruleNames[r] }

@@ -17,7 +17,7 @@ func options() Options { return Options{Bounds: DefaultBounds()} }
 // A scenario written out and read back is the same scenario.
 func TestFormatIsReadBack(t *testing.T) {
 	for seed := range uint64(300) {
-		text := Generate(seed).Format()
+		text := eitherKind(seed).Format()
 		back, err := Parse(text)
 		if err != nil {
 			t.Fatalf("seed %d: %v in\n%s", seed, err, text)
@@ -28,10 +28,19 @@ func TestFormatIsReadBack(t *testing.T) {
 	}
 }
 
+// eitherKind has a second path in every other scenario.
+func eitherKind(seed uint64) *Scenario {
+	s := Generate(seed)
+	if seed%2 == 1 {
+		s = WithSecond(s)
+	}
+	return s
+}
+
 // The same scenario gives the same run, bit for bit, also through its text.
 func TestRunsRepeat(t *testing.T) {
 	for seed := range uint64(40) {
-		s := Generate(seed)
+		s := eitherKind(seed)
 		first := Run(s, theNode, options())
 		back, err := Parse(s.Format())
 		if err != nil {
@@ -48,7 +57,7 @@ func TestRunsRepeat(t *testing.T) {
 }
 
 // runSeeds runs seeds on all processors and returns the scenarios that failed.
-func runSeeds(f Factory, opt Options, from uint64, count, most int) (Stats, []*Scenario) {
+func runSeeds(generate func(uint64) *Scenario, f Factory, opt Options, from uint64, count, most int) (Stats, []*Scenario) {
 	var (
 		mu     sync.Mutex
 		wg     sync.WaitGroup
@@ -70,7 +79,7 @@ func runSeeds(f Factory, opt Options, from uint64, count, most int) (Stats, []*S
 		wg.Go(func() {
 			var mine Stats
 			for seed, ok := take(); ok; seed, ok = take() {
-				s := Generate(seed)
+				s := generate(seed)
 				r := Run(s, f, opt)
 				mine.Merge(&r.Stats)
 				if r.Violation != nil {

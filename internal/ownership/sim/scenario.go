@@ -37,33 +37,34 @@ type Pool struct {
 type Verb uint8
 
 const (
-	Start  Verb = iota // a new daemon, with a higher incarnation
-	Stop               // the daemon clears, says goodbye and ends
-	Kill               // SIGKILL; the datapath goes on until its lease is over
-	Crash              // the host loses power
-	Freeze             // the daemon is not scheduled; the datapath goes on
-	Thaw               // it runs again, queues full
-	Slow               // gets round to each beat late, by Span
-	Lag                // timers fire late, by up to Span
-	Dawdle             // up to Span passes between one effect and the next
-	Deaf               // the interface receives nothing
-	Mute               // the interface sends nothing
-	Cure               // ends Slow, Lag, Dawdle, Deaf, Mute
-	Cut                // links lose everything
-	Mend               // links work again, as the network does; without links: all
-	Flip               // links are cut and mended in turn, every Span; 0: no longer
-	Loss               // links lose Amount permille; without links: all
-	Delay              // links take Span, up to Upto; without links: all
-	Copies             // Amount permille of the beats arrive twice, the copy late
-	Weight             // an operator sets a weight
-	Drain              // an operator drains
-	Resume             // and ends the drain
-	Expect             // checks who accepts how many buckets now
+	Start   Verb = iota // a new daemon, with a higher incarnation
+	Stop                // the daemon clears, says goodbye and ends
+	Kill                // SIGKILL; the datapath goes on until its lease is over
+	Crash               // the host loses power
+	Freeze              // the daemon is not scheduled; the datapath goes on
+	Thaw                // it runs again, queues full
+	Slow                // gets round to each beat late, by Span
+	Lag                 // timers fire late, by up to Span
+	Dawdle              // up to Span passes between one effect and the next
+	Deaf                // the interface receives nothing
+	Mute                // the interface sends nothing
+	Cure                // ends Slow, Lag, Dawdle, Deaf, Mute, Unflood
+	Cut                 // links lose everything
+	Mend                // links work again, as the network does; without links: all
+	Flip                // links are cut and mended in turn, every Span; 0: no longer
+	Loss                // links lose Amount permille; without links: all
+	Delay               // links take Span, up to Upto; without links: all
+	Copies              // Amount permille of the beats arrive twice, the copy late
+	Weight              // an operator sets a weight
+	Drain               // an operator drains
+	Resume              // and ends the drain
+	Expect              // checks who accepts how many buckets now
+	Unflood             // the switch brings the node neither beats nor clients, but other frames
 )
 
 var verbNames = [...]string{
 	"start", "stop", "kill", "crash", "freeze", "thaw", "slow", "lag", "dawdle", "deaf", "mute", "cure",
-	"cut", "mend", "flip", "loss", "delay", "copies", "weight", "drain", "resume", "expect",
+	"cut", "mend", "flip", "loss", "delay", "copies", "weight", "drain", "resume", "expect", "unflood",
 }
 
 func (v Verb) String() string { return verbNames[v] }
@@ -77,6 +78,7 @@ type Op struct {
 	Verb   Verb
 	Nodes  []int
 	Links  []Link
+	Second bool // the links are the second path's
 	Span   time.Duration
 	Upto   time.Duration
 	Amount int // permille, weight, or (Start) the number of the pool configuration
@@ -100,6 +102,10 @@ type Scenario struct {
 
 	Delay, Jitter time.Duration // of the network
 	Loss, Copies  int           // permille
+	// Second is how long a beat takes by the second path; 0: there is none. With
+	// Unicast it goes there only for those it is addressed to.
+	Second  time.Duration
+	Unicast bool
 	// Quiet: no client traffic, so that an interface without beats sees nothing.
 	Quiet bool
 

@@ -15,14 +15,22 @@ var (
 
 // TestSeeds runs generated scenarios. A failing one is told, in short, with
 // the scenario that shows it, cut down as far as possible.
-func TestSeeds(t *testing.T) {
+func TestSeeds(t *testing.T) { trySeeds(t, Generate, *seeds) }
+
+// TestSeedsWithSecondPath runs the same with a second path for the beats.
+func TestSeedsWithSecondPath(t *testing.T) {
+	trySeeds(t, func(seed uint64) *Scenario { return WithSecond(Generate(seed)) }, *seeds)
+}
+
+func trySeeds(t *testing.T, generate func(uint64) *Scenario, seeds int) {
+	t.Helper()
 	opt := options()
 	for r := range ruleCount {
 		if *only != "" && r.String() != *only {
 			opt.Ignore |= 1 << r
 		}
 	}
-	total, failed := runSeeds(theNode, opt, *from, *seeds, *most)
+	total, failed := runSeeds(generate, theNode, opt, *from, seeds, *most)
 	for _, line := range total.Lines() {
 		t.Log(line)
 	}

@@ -29,7 +29,7 @@ func (m *broken) Step(now ownership.Time, ev ownership.Event) []ownership.Effect
 		b := *got.Beat
 		b.Echo, b.Pools = slices.Clone(b.Echo), slices.Clone(b.Pools)
 		m.hear(m, &b)
-		ev = ownership.BeatReceived{Beat: &b}
+		ev = ownership.BeatReceived{Beat: &b, Path: got.Path}
 	}
 	effects := m.Machine.Step(now, ev)
 	for i, e := range effects {

@@ -92,7 +92,7 @@ func (w *world) handle(e event) {
 		w.perform(&w.s.Ops[e.gen])
 		w.checks.changed(w)
 	case evArrive:
-		w.arrive(n, e.beat)
+		w.arrive(n, e.beat, e.path)
 	case evSchedule:
 		if e.gen == n.life {
 			n.queued, n.scheduled = false, true

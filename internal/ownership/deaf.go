@@ -1,0 +1,106 @@
+package ownership
+
+import (
+	"slices"
+	"time"
+)
+
+// judgeDeaf: a node that its network does not serve owns nothing and says so,
+// either because nothing reaches it, or because it is cut off while a second
+// path still joins it to the others.
+func (n *Node) judgeDeaf() {
+	hears := !n.hearsNothing()
+	n.judgeDoubt(hears)
+	cut := n.cutOff()
+	switch {
+	case n.bar != barDeaf && !hears:
+		n.note(NoteDeaf, "", "the interface has received no frame for %v: owns nothing until it does", round(n.awake-n.frameAwake))
+		n.goDeaf("the interface receives no frames")
+		n.proven = false
+	case n.bar != barDeaf && cut:
+		why := n.whyCutOff()
+		n.note(NoteDeaf, "", "%s: owns nothing", why)
+		n.goDeaf(why)
+		n.cutOut, n.cutAwake = true, n.awake
+	case n.bar != barDeaf:
+	case cut:
+		n.cutOut, n.cutAwake = true, n.awake
+		if hears {
+			n.deafWhy = n.whyCutOff()
+		}
+	case n.cutOut && n.staysOut():
+	case hears && n.cutOut:
+		n.note(NoteDeaf, "", "%s", n.whyBack())
+		n.endDeafness()
+	case hears:
+		n.note(NoteDeaf, "", "the interface receives again")
+		n.hearAgain()
+	case n.awake-n.deafSince >= n.alone():
+		n.note(NoteDeaf, "", "no frame for %v: goes on as if the segment were quiet", round(n.awake-n.frameAwake))
+		n.quietSegment = true
+		n.hearAgain()
+	}
+}
+
+// hearsNothing: the interface has received nothing at all since the last beat that
+// was heard while this node had peers (two intervals aside: a frame counter may
+// be read late). Then it is not the peers that are gone. One frame ends it,
+// until a peer has been heard again. So does patience: after so long without a
+// frame the segment may just be quiet, and a node that nothing reaches does no
+// harm; it goes on unproven.
+func (n *Node) hearsNothing() bool {
+	peers := slices.ContainsFunc(n.peers, func(p *peer) bool { return !p.left && (n.view.ID.Number == 0 || p.member()) })
+	return peers && n.frameAwake <= n.beatAwake+2*n.cfg.Interval &&
+		n.awake-max(n.beatAwake, n.frameAwake) >= n.deafAfter() && !n.quietSegment
+}
+
+// judgeDoubt notes since when the service's network seems to be broken, and
+// whether anything at all comes from it.
+func (n *Node) judgeDoubt(hears bool) {
+	switch {
+	case !n.InDoubt():
+		n.doubtSince = 0
+	case n.doubtSince == 0:
+		n.doubtSince = max(n.awake, 1)
+	}
+	n.frameless = !hears || n.awake-max(n.beatAwake, n.frameAwake) >= n.alone()
+}
+
+// staysOut: a network may come and go, so who was cut off must find for a lease
+// that it is not; and if nobody goes on, for as long as all need to hear the
+// same of each other, or two would go on at once.
+func (n *Node) staysOut() bool {
+	if n.ownerHeard() {
+		n.ownerAwake = n.awake
+		return n.awake-n.cutAwake < n.cfg.Lease
+	}
+	return n.awake-max(n.cutAwake, n.ownerAwake) < 2*n.cfg.Interval
+}
+
+// ownerHeard: a peer is heard that goes on.
+func (n *Node) ownerHeard() bool {
+	return slices.ContainsFunc(n.peers, func(p *peer) bool { return p.shares() && !p.deaf() })
+}
+
+func (n *Node) goDeaf(why string) {
+	n.yield(barDeaf)
+	n.deafSince, n.deafWhy, n.cutOut = n.awake, why, false
+}
+
+// endDeafness: the node owns again once it is in a newer view.
+func (n *Node) endDeafness() { n.bar, n.changed = barFenced, true }
+
+// hearAgain ends deafness. The silence was this node's own: peers have U to be heard.
+func (n *Node) hearAgain() {
+	n.endDeafness()
+	n.thawed = n.awake
+	for _, p := range n.peers {
+		p.heardAwake, p.silent = max(p.heardAwake, n.awake-n.take()+n.quiet()), false
+	}
+}
+
+// deafAfter is earlier than U, so that a peer that waits for this node's promise
+// is told in time.
+func (n *Node) deafAfter() time.Duration {
+	return max(n.cfg.Lease-3*n.cfg.Interval, 2*n.cfg.Interval)
+}
