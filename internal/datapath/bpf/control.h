@@ -21,7 +21,7 @@ volatile struct control control SEC(".data.control");
 
 /*
  * The fuse. bpf_jiffies64 is inlined and never wraps. The exact clock costs
- * some 50 ns, so it is read only when the lease has not been renewed for a while.
+ * some 30 ns, so it is read only when the lease has not been renewed for a while.
  */
 static __always_inline bool lease_is_over(void)
 {
