@@ -49,11 +49,17 @@ func segment(t *testing.T) (*host, *netnstest.Space) {
 	h.AddAddress("node0", "2001:db8::1/64")
 	client.AddAddress("client0", "192.0.2.2/24")
 	client.AddAddress("client0", "2001:db8::2/64")
+	h.refresh()
+	return h, client
+}
+
+// refresh reads the service interface anew.
+func (h *host) refresh() {
+	h.t.Helper()
 	h.Do(func() (err error) {
 		h.link, err = netcfg.LinkByName("node0")
 		return err
 	})
-	return h, client
 }
 
 func (h *host) options() Options {

@@ -9,7 +9,7 @@ import (
 // ABI numbers the layout of what programs and user space share: bpf/config.h,
 // control.h, table.h and verdict.h. Programs of another ABI are replaced, never
 // adopted.
-const ABI = 2
+const ABI = 3
 
 const (
 	macLen       = 6
@@ -26,7 +26,9 @@ type kernelConfig struct {
 	Multiplier  uint64
 	BeatPort    [2]byte // network order
 	MultiBuffer uint8
-	_           [5]byte
+	_           uint8
+	RequestISN  uint16
+	_           [2]byte
 	Pool        [MaxPools]kernelPool
 	Slot        [addressSlots]kernelSlot
 }

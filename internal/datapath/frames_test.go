@@ -109,6 +109,20 @@ func tcp(source, destination uint16, flags uint8) segmentOf {
 	return segmentOf{protocolTCP, b}
 }
 
+// numbered gives a TCP segment its sequence and acknowledgment numbers, and a window.
+func numbered(seq, ack uint32, s segmentOf) segmentOf {
+	b := slices.Clone(s.bytes)
+	binary.BigEndian.PutUint32(b[4:], seq)
+	binary.BigEndian.PutUint32(b[8:], ack)
+	binary.BigEndian.PutUint16(b[14:], 0xffff)
+	return segmentOf{s.protocol, b}
+}
+
+// carrying puts a payload behind a segment.
+func carrying(payload string, s segmentOf) segmentOf {
+	return segmentOf{s.protocol, slices.Concat(s.bytes, []byte(payload))}
+}
+
 func udp(source, destination uint16, payload int) segmentOf {
 	b := slices.Concat(be16(source, destination, uint16(8+payload), 0), make([]byte, payload))
 	return segmentOf{protocolUDP, b}
@@ -161,11 +175,33 @@ func linkOption(kind uint8, mac net.HardwareAddr) []byte {
 	return append([]byte{kind, 1}, mac...)
 }
 
+// summed fills in the checksums of a TCP or UDP packet that has no options
+// and no extension headers.
+func summed(p packetOf) packetOf {
+	b := slices.Clone(p.bytes)
+	protocol, addresses, segment := b[9], b[12:20], b[20:]
+	if p.etherType == etherTypeIPv6 {
+		protocol, addresses, segment = b[6], b[8:40], b[40:]
+	} else {
+		binary.BigEndian.PutUint16(b[10:], folded(0, b[:20]))
+	}
+	at := 16
+	if protocol == protocolUDP {
+		at = 6
+	}
+	binary.BigEndian.PutUint16(segment[at:], checksum(protocol, addresses, segment))
+	return packetOf{p.etherType, b}
+}
+
 // checksum is that of a transport segment whose checksum field is zero, with
 // its pseudo-header (RFC 1071; RFC 9293, 3.1; RFC 8200, 8.1).
 func checksum(protocol uint8, addresses, segment []byte) uint16 {
-	sum := uint32(len(segment)) + uint32(protocol)
-	for _, b := range [][]byte{addresses, segment} {
+	return folded(uint32(len(segment))+uint32(protocol), addresses, segment)
+}
+
+// folded adds up blocks of even length.
+func folded(sum uint32, blocks ...[]byte) uint16 {
+	for _, b := range blocks {
 		for at := 0; at+1 < len(b); at += 2 {
 			sum += uint32(binary.BigEndian.Uint16(b[at:]))
 		}

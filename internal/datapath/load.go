@@ -142,6 +142,7 @@ func buildSpec(o Options, tableLines uint32) (*ebpf.CollectionSpec, error) {
 		config.MultiBuffer = 1
 		spec.Programs[NameXDP].Flags |= xdpHasFrags
 	}
+	config.RequestISN = requestISN()
 	if err := spec.Variables[rotaVarConfig].Set(config); err != nil {
 		return nil, fmt.Errorf("write the programs' configuration: %w", err)
 	}

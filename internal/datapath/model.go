@@ -14,11 +14,18 @@ type Model struct {
 	Options Options
 	Tables  [][]State // by pool; nil is all foreign
 	Lease   bool      // in force
-	// TCP tells whether a flow has a socket here that is no listener; UDP
-	// whether it has a connected one. nil is no.
-	TCP, UDP func(remote, local netip.AddrPort) bool
+	// TCP tells which socket a flow has here. nil is none, ever. No listener of
+	// the model sends SYN cookies.
+	TCP func(remote, local netip.AddrPort) ModelSocket
 
 	datagrams map[modelDatagram]modelFlow
+}
+
+// ModelSocket is a TCP socket, as far as the filter looks at it. The zero value is a listener, or none.
+type ModelSocket struct {
+	Connection bool   // established, opening, closing or in TIME_WAIT
+	Opening    bool   // a SYN-ACK was sent …
+	ISN        uint32 // … with this sequence number
 }
 
 // modelFlow is what a packet says about its flow, seen from this node.
@@ -33,6 +40,8 @@ type modelPacket struct {
 	header   modelHeader
 	flow     modelFlow
 	icmpType uint8 // of ICMP and ICMPv6
+	acks     bool  // a TCP header with ACK …
+	ack      uint32
 }
 
 // modelDatagram is what the fragments of one datagram have in common.
@@ -66,7 +75,7 @@ func (m *Model) Judge(frame []byte) Verdict {
 	if known := m.rememberFragment(&p); !known {
 		return DropFragment
 	}
-	return m.judgeFlow(pool, p.flow)
+	return m.judgeBucket(pool, p)
 }
 
 func (m *Model) poolOf(a netip.Addr) int {
@@ -102,7 +111,8 @@ func (m *Model) rememberFragment(p *modelPacket) bool {
 	return true
 }
 
-func (m *Model) judgeFlow(pool int, f modelFlow) Verdict {
+func (m *Model) judgeBucket(pool int, p modelPacket) Verdict {
+	f := p.flow
 	bucket := m.Options.Pools[pool].Hasher.Bucket(f.remote.Addr(), f.remote.Port(), f.local.Port())
 	state := ownership.Foreign
 	if m.Tables != nil && m.Tables[pool] != nil {
@@ -116,7 +126,7 @@ func (m *Model) judgeFlow(pool int, f modelFlow) Verdict {
 		return PassMine
 	case ownership.Lingering:
 		switch {
-		case goesOn && has(m.TCP, f), f.protocol == protocolUDP && has(m.UDP, f):
+		case goesOn && m.hasSocket(p):
 			return PassLingering
 		case goesOn:
 			return DropLingeringNoSocket
@@ -124,7 +134,7 @@ func (m *Model) judgeFlow(pool int, f modelFlow) Verdict {
 		return DropLingeringNew
 	case ownership.Contested:
 		switch {
-		case goesOn && has(m.TCP, f):
+		case goesOn && m.hasSocket(p):
 			return PassContested
 		case goesOn:
 			return DropContestedNoSocket
@@ -134,8 +144,14 @@ func (m *Model) judgeFlow(pool int, f modelFlow) Verdict {
 	return DropInternal
 }
 
-func has(socket func(remote, local netip.AddrPort) bool, f modelFlow) bool {
-	return socket != nil && socket(f.remote, f.local)
+// hasSocket: a connection that is opening has only what acknowledges its SYN-ACK,
+// as far as a packet acknowledges anything.
+func (m *Model) hasSocket(p modelPacket) bool {
+	if m.TCP == nil {
+		return false
+	}
+	s := m.TCP(p.flow.remote, p.flow.local)
+	return s.Connection && (!s.Opening || !p.acks || p.ack == s.ISN+1)
 }
 
 func (p modelPacket) whole() bool {
@@ -170,6 +186,7 @@ func readModelPacket(h modelHeader) (modelPacket, Verdict) {
 			return p, DropTruncated
 		}
 		p.flow.opening = h.payload[13]&(tcpSYN|tcpACK) == tcpSYN
+		p.acks, p.ack = h.payload[13]&tcpACK != 0, binary.BigEndian.Uint32(h.payload[8:])
 	}
 	source, destination, fits := modelPorts(h.protocol, h.payload)
 	if !fits {

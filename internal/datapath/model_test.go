@@ -22,8 +22,12 @@ var (
 func TestModelAgreesWithThePrograms(t *testing.T) {
 	d := loadForTest(t, modelOptions())
 	s := newSockets(t)
-	r := random{rand.New(rand.NewPCG(*modelSeed, 0)), []uint16{s.established4, s.established6, s.timeWait4, s.timeWait6, openingPort, 5353}}
-	m := &Model{Options: d.options, TCP: s.hasTCP, UDP: s.hasUDP}
+	r := random{
+		Rand:  rand.New(rand.NewPCG(*modelSeed, 0)),
+		ports: []uint16{s.established4, s.established6, s.timeWait4, s.timeWait6, openingPort, openingPort},
+		acks:  []uint32{s.isn4 + 1, s.isn6 + 1, 0},
+	}
+	m := &Model{Options: d.options, TCP: s.socket}
 	seen := make(map[Verdict]int)
 	for i := range *modelPackets {
 		if i%1000 == 0 {
@@ -69,22 +73,25 @@ func modelOptions() Options {
 	return o
 }
 
-func (s *sockets) hasTCP(remote, local netip.AddrPort) bool {
+func (s *sockets) socket(remote, local netip.AddrPort) ModelSocket {
 	if local.Port() != 80 {
-		return false
+		return ModelSocket{}
 	}
+	established, timeWait, isn := s.established4, s.timeWait4, s.isn4
 	switch {
 	case local.Addr() == addr(web4) && remote.Addr() == addr(client4):
-		return remote.Port() == s.established4 || remote.Port() == s.timeWait4 || remote.Port() == openingPort
 	case local.Addr() == addr(web6) && remote.Addr() == addr(client6):
-		return remote.Port() == s.established6 || remote.Port() == s.timeWait6 || remote.Port() == openingPort
+		established, timeWait, isn = s.established6, s.timeWait6, s.isn6
+	default:
+		return ModelSocket{}
 	}
-	return false
-}
-
-func (s *sockets) hasUDP(remote, local netip.AddrPort) bool {
-	return local.Port() == 53 && remote.Port() == 5353 &&
-		(local.Addr() == addr(web4) && remote.Addr() == addr(client4) || local.Addr() == addr(web6) && remote.Addr() == addr(client6))
+	switch remote.Port() {
+	case established, timeWait:
+		return ModelSocket{Connection: true}
+	case openingPort:
+		return ModelSocket{Connection: true, Opening: true, ISN: isn}
+	}
+	return ModelSocket{}
 }
 
 // readableByTC: the kernel's test run for tc refuses frames whose IP header is cut off.
@@ -102,6 +109,7 @@ func readableByTC(frame []byte) bool {
 type random struct {
 	*rand.Rand
 	ports []uint16 // of clients that have sockets
+	acks  []uint32
 }
 
 func (r random) newTables(t *testing.T, d *Datapath, m *Model) {
@@ -189,7 +197,8 @@ func (r random) port() uint16 {
 func (r random) transport(v4 bool, client, shared string) segmentOf {
 	switch r.IntN(10) {
 	case 0, 1, 2, 3:
-		return tcp(r.port(), pick(r, uint16(80), 80, 80, beatPort), pick(r, uint8(tcpSYN), tcpACK, tcpACK, byte(r.Uint32())))
+		return numbered(r.Uint32(), pick(r, r.acks...),
+			tcp(r.port(), pick(r, uint16(80), 80, 80, beatPort), pick(r, uint8(tcpSYN), tcpACK, tcpACK, byte(r.Uint32()))))
 	case 4, 5:
 		return udp(r.port(), pick(r, uint16(53), 53, 54, beatPort), r.IntN(60))
 	case 6:

@@ -64,6 +64,7 @@ func TestReopenRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = foreign.Close() })
+	older := loadAs(t, testOptions(), func(c *kernelConfig) { c.ABI-- })
 	info, err := foreign.Info()
 	if err != nil {
 		t.Fatal(err)
@@ -75,6 +76,7 @@ func TestReopenRefuses(t *testing.T) {
 		maps    []ebpf.MapID
 	}{
 		{"other options", other, mapIDs(t, old.programs.RotaXdp)},
+		{"an older ABI", testOptions(), mapIDs(t, older.RotaXdp)},
 		{"maps missing", testOptions(), mapIDs(t, old.programs.RotaGuard)},
 		{"maps of somebody else's program", testOptions(), []ebpf.MapID{id}},
 		{"no maps", testOptions(), nil},

@@ -21,13 +21,22 @@ func TestSockets(t *testing.T) {
 			v4: tcp(s.established4, 80, tcpACK), v6: tcp(s.established6, 80, tcpACK),
 			lingering: PassLingering, contested: PassContested},
 		{words: "that resets an established connection",
-			v4: tcp(s.established4, 80, 0x04), v6: tcp(s.established6, 80, 0x04),
+			v4: tcp(s.established4, 80, tcpRST), v6: tcp(s.established6, 80, tcpRST),
 			lingering: PassLingering, contested: PassContested},
 		{words: "a SYN with the ports of an established connection",
 			v4: tcp(s.established4, 80, tcpSYN), v6: tcp(s.established6, 80, tcpSYN),
 			lingering: DropLingeringNew, contested: PassContestedNew},
-		{words: "of an opening connection",
-			v4: tcp(openingPort, 80, tcpACK), v6: tcp(openingPort, 80, tcpACK),
+		{words: "that completes an opening connection",
+			v4: numbered(1, s.isn4+1, tcp(openingPort, 80, tcpACK)), v6: numbered(1, s.isn6+1, tcp(openingPort, 80, tcpACK)),
+			lingering: PassLingering, contested: PassContested},
+		{words: "with data that completes an opening connection",
+			v4: numbered(1, s.isn4+1, tcp(openingPort, 80, tcpACK|tcpPSH)), v6: numbered(1, s.isn6+1, tcp(openingPort, 80, tcpACK|tcpPSH)),
+			lingering: PassLingering, contested: PassContested},
+		{words: "that completes another node's handshake by the same ports",
+			v4: numbered(1, s.isn4+2, tcp(openingPort, 80, tcpACK)), v6: numbered(1, s.isn6, tcp(openingPort, 80, tcpACK)),
+			lingering: DropLingeringNoSocket, contested: DropContestedNoSocket},
+		{words: "that resets an opening connection and acknowledges nothing",
+			v4: tcp(openingPort, 80, tcpRST), v6: tcp(openingPort, 80, tcpRST),
 			lingering: PassLingering, contested: PassContested},
 		{words: "of a connection in TIME_WAIT",
 			v4: tcp(s.timeWait4, 80, tcpACK), v6: tcp(s.timeWait6, 80, tcpACK),
@@ -43,12 +52,9 @@ func TestSockets(t *testing.T) {
 			lingering: DropLingeringNoSocket, contested: DropContestedNoSocket},
 		{words: "UDP to a connected socket",
 			v4: udp(5353, 53, 4), v6: udp(5353, 53, 4),
-			lingering: PassLingering, contested: PassContestedNew},
-		{words: "UDP to an unconnected socket",
-			v4: udp(1, 54, 4), v6: udp(1, 54, 4),
 			lingering: DropLingeringNew, contested: PassContestedNew},
-		{words: "UDP to a connected socket of another peer",
-			v4: udp(5354, 53, 4), v6: udp(5354, 53, 4),
+		{words: "UDP to no socket",
+			v4: udp(1, 53, 4), v6: udp(1, 53, 4),
 			lingering: DropLingeringNew, contested: PassContestedNew},
 	}
 	for _, r := range rows {
@@ -63,12 +69,15 @@ func TestSockets(t *testing.T) {
 			}
 		}
 	}
+	// A quotation tells no acknowledgment that could be compared.
 	errorsAbout := map[string][]byte{
-		"IPv4": frame(ip4("203.0.113.1", web4, icmp4(3, ip4(web4, client4, tcp(80, s.established4, tcpACK)).bytes...))),
-		"IPv6": frame(ip6("2001:db8:f::1", web6, icmp6(2, ip6(web6, client6, tcp(80, s.established6, tcpACK)).bytes...))),
+		"IPv4, opening": frame(ip4("203.0.113.1", web4, icmp4(3, ip4(web4, client4, tcp(80, openingPort, tcpACK)).bytes...))),
+		"IPv6, opening": frame(ip6("2001:db8:f::1", web6, icmp6(2, ip6(web6, client6, tcp(80, openingPort, tcpACK)).bytes...))),
+		"IPv4":          frame(ip4("203.0.113.1", web4, icmp4(3, ip4(web4, client4, tcp(80, s.established4, tcpACK)).bytes...))),
+		"IPv6":          frame(ip6("2001:db8:f::1", web6, icmp6(2, ip6(web6, client6, tcp(80, s.established6, tcpACK)).bytes...))),
 	}
 	for family, f := range errorsAbout {
-		t.Run("an ICMP error about an established connection, "+family, func(t *testing.T) {
+		t.Run("an ICMP error about a connection, "+family, func(t *testing.T) {
 			setAll(t, d, ownership.Lingering)
 			s.expectVerdict(t, d, f, PassLingering)
 			setAll(t, d, ownership.Contested)

@@ -21,12 +21,12 @@ const openingPort = 4321
 
 // sockets is a namespace with the sockets of a service on the shared
 // addresses, port 80, and of its clients client4 and client6 with the ports
-// given. UDP is served on port 53, connected to the clients' port 5353, and
-// unconnected on port 54.
+// given. UDP is served on port 53, connected to the clients' port 5353.
 type sockets struct {
 	space                      *netnstest.Space
 	established4, established6 uint16
 	timeWait4, timeWait6       uint16
+	isn4, isn6                 uint32 // of the SYN-ACKs of what is opening
 }
 
 func newSockets(t *testing.T) *sockets {
@@ -51,6 +51,7 @@ func newSockets(t *testing.T) *sockets {
 	s.space.DeleteAddress("lo", client6+"/128")
 	s.space.Route("lo", "0.0.0.0/0", netip.Addr{})
 	s.space.Route("lo", "::/0", netip.Addr{})
+	wire := s.space.Capture("lo")
 	s.space.Do(func() error {
 		return errors.Join(
 			sendSYN(unix.AF_INET, &unix.SockaddrInet4{Addr: addr(web4).As4()}, ip4(client4, web4, tcp(openingPort, 80, tcpSYN))),
@@ -58,7 +59,23 @@ func newSockets(t *testing.T) *sockets {
 	})
 	s.await(t, 6, s.timeWait4, s.timeWait6)
 	s.await(t, 3, openingPort, openingPort)
+	s.isn4 = awaitSYNACK(wire, etherTypeIPv4, 14+20)
+	// IPv6 refuses routes to lo (ip6_route_info_create): there is only the error that quotes it.
+	s.isn6 = awaitSYNACK(wire, etherTypeIPv6, 14+40+8+40)
 	return s
+}
+
+// awaitSYNACK waits for one to the opening connection's client, at that place
+// in a frame, and tells its sequence number.
+func awaitSYNACK(wire *netnstest.Capture, etherType uint16, at int) uint32 {
+	f := wire.Await("a SYN-ACK", func(f netnstest.Frame) bool {
+		if binary.BigEndian.Uint16(f.Bytes[12:]) != etherType || len(f.Bytes) < at+20 {
+			return false
+		}
+		segment := f.Bytes[at:]
+		return binary.BigEndian.Uint16(segment[2:]) == openingPort && segment[13] == tcpSYN|tcpACK
+	})
+	return binary.BigEndian.Uint32(f.Bytes[at+4:])
 }
 
 // await waits until there are sockets of both services in a TCP state, with
@@ -140,26 +157,15 @@ func openUDP(t *testing.T, server, client string) error {
 		return err
 	}
 	t.Cleanup(func() { _ = connected.Close() })
-	unconnected, err := net.ListenUDP("udp", at(server, 54))
-	if err != nil {
-		return err
-	}
-	t.Cleanup(func() { _ = unconnected.Close() })
 	return nil
 }
 
-// sendSYN sends a packet as it is, with the TCP checksum filled in.
+// sendSYN sends a packet as it is, with its checksums filled in.
 func sendSYN(family int, to unix.Sockaddr, p packetOf) error {
 	fd, err := unix.Socket(family, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = unix.Close(fd) }()
-	segment := p.bytes[len(p.bytes)-20:]
-	addresses := p.bytes[12:20]
-	if family == unix.AF_INET6 {
-		addresses = p.bytes[8:40]
-	}
-	binary.BigEndian.PutUint16(segment[16:], checksum(protocolTCP, addresses, segment))
-	return unix.Sendto(fd, p.bytes, 0, to)
+	return unix.Sendto(fd, summed(p).bytes, 0, to)
 }

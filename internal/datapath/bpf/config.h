@@ -55,7 +55,8 @@ struct config {
 	__be16 beat_port;
 	__u8 multi_buffer; /* the kernel has XDP frames of several buffers (Linux 5.18) */
 	__u8 : 8;
-	__u32 : 32;
+	__u16 request_isn; /* where struct tcp_request_sock has snt_isn; 0 if that cannot be known */
+	__u16 : 16;
 	struct pool pool[MAX_POOLS];
 	struct shared_address slot[ADDRESS_SLOTS];
 };

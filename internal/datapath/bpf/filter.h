@@ -16,25 +16,26 @@
 /* Who judges a packet again counts only what the first one would have dropped. */
 enum turn { FIRST_TURN, SECOND_TURN };
 
-/* Handed over to a live node: only what has a socket here goes on. */
+/*
+ * Handed over to a live node: only TCP that has a socket here goes on. The new
+ * owner cannot tell the first datagram of something from others, so it has them all.
+ */
 static __always_inline enum verdict judge_lingering(const struct frame *f, const struct packet *p)
 {
-	if (p->flow.protocol == IPPROTO_TCP && !p->flow.opening)
-		return has_tcp_socket(f->ctx, p) ? PASS_LINGERING : DROP_LINGERING_NO_SOCKET;
-	if (p->flow.protocol == IPPROTO_UDP && has_connected_udp_socket(f->ctx, p))
-		return PASS_LINGERING;
-	return DROP_LINGERING_NEW;
+	if (p->flow.protocol != IPPROTO_TCP || p->flow.opening)
+		return DROP_LINGERING_NEW;
+	return has_tcp_socket(f, p) ? PASS_LINGERING : DROP_LINGERING_NO_SOCKET;
 }
 
 /*
  * Mine, while a live node still lingers: what goes on without a socket here has
- * one there, and our stack must not reset it. UDP has no resets.
+ * one there, and our stack must not reset it.
  */
 static __always_inline enum verdict judge_contested(const struct frame *f, const struct packet *p)
 {
 	if (p->flow.protocol != IPPROTO_TCP || p->flow.opening)
 		return PASS_CONTESTED_NEW;
-	return has_tcp_socket(f->ctx, p) ? PASS_CONTESTED : DROP_CONTESTED_NO_SOCKET;
+	return has_tcp_socket(f, p) ? PASS_CONTESTED : DROP_CONTESTED_NO_SOCKET;
 }
 
 static __always_inline enum verdict

@@ -85,8 +85,8 @@ enum { TC_ACT_UNSPEC = -1, TC_ACT_OK = 0, TC_ACT_SHOT = 2 };
 /* include/uapi/linux/if_packet.h */
 enum { PACKET_HOST = 0, PACKET_BROADCAST = 1 };
 
-/* include/net/tcp_states.h; connected UDP sockets are "established" too */
-enum { TCP_ESTABLISHED = 1, TCP_LISTEN = 10 };
+/* include/net/tcp_states.h; NEW_SYN_RECV: a struct tcp_request_sock */
+enum { TCP_LISTEN = 10, TCP_NEW_SYN_RECV = 12 };
 
 /* include/uapi/linux/if_ether.h */
 enum {
