@@ -6,7 +6,7 @@ import (
 )
 
 var (
-	seeds = flag.Int("seeds", 500, "how many generated scenarios TestSeeds runs")
+	seeds = flag.Int("seeds", 20000, "how many generated scenarios TestSeeds runs")
 	from  = flag.Uint64("from", 1, "the first seed")
 	tell  = flag.Int("tell", 3, "how many failing seeds to tell in full")
 	only  = flag.String("only", "", "look for breaches of this rule alone, e.g. exclusion")
