@@ -98,6 +98,12 @@ func (n *Node) clearMoved() {
 	n.note(NoteViewCleared, "", "view %d: released what moves away, %d buckets linger", n.view.ID.Number, given)
 }
 
+// respects tells whether this node takes nothing that the peer claims: nor, without a quorum,
+// from an outsider that goes on whatever this node does.
+func (n *Node) respects(p *peer) bool {
+	return p.mutual || p.member() || n.cfg.Quorum == QuorumNone && p.shares() && p.beat.Flags&barredFlags == 0 && n.heedless(p)
+}
+
 // accept takes the gained buckets that no other member claims any more.
 func (n *Node) accept() {
 	gained, waiting := 0, 0
@@ -109,7 +115,7 @@ func (n *Node) accept() {
 			}
 			before := free
 			for _, p := range n.peers {
-				if p.unlike || !p.mutual && !p.member() || w >= len(p.beat.Pools[i].Claims) {
+				if p.unlike || !n.respects(p) || w >= len(p.beat.Pools[i].Claims) {
 					continue
 				}
 				free &^= p.beat.Pools[i].Claims[w]

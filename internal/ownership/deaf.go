@@ -28,10 +28,14 @@ func (n *Node) judgeDeaf() {
 		if hears {
 			n.deafWhy = n.whyCutOff()
 		}
-	case n.cutOut && n.staysOut():
+	case n.cutOut && (n.staysOut() || n.forsaken()):
 	case hears && n.cutOut:
 		n.note(NoteDeaf, "", "%s", n.whyBack())
-		n.endDeafness()
+		if slices.ContainsFunc(n.peers, (*peer).shares) {
+			n.endDeafness()
+		} else {
+			n.hearAgain()
+		}
 	case hears:
 		n.note(NoteDeaf, "", "the interface receives again")
 		n.hearAgain()
@@ -41,6 +45,19 @@ func (n *Node) judgeDeaf() {
 		n.hearAgain()
 	}
 }
+
+// prove: a frame has been received.
+func (n *Node) prove() {
+	if !n.proven {
+		n.proven, n.provenAt = true, n.awake
+	}
+}
+
+// connected tells whether the network has brought this node frames for two
+// intervals, time enough to hear a peer if there is one. Before that the datapath
+// gets no lease: a node to which nothing came had nothing to answer, and as its
+// cable is plugged in again clients are faster than the first beat.
+func (n *Node) connected() bool { return n.proven && n.awake-n.provenAt >= 2*n.cfg.Interval }
 
 // hearsNothing: the interface has received nothing at all since the last beat that
 // was heard while this node had peers (two intervals aside: a frame counter may
@@ -75,6 +92,12 @@ func (n *Node) staysOut() bool {
 		return n.awake-n.cutAwake < n.cfg.Lease
 	}
 	return n.awake-max(n.cutAwake, n.ownerAwake) < 2*n.cfg.Interval
+}
+
+// forsaken: the second path has fallen silent as well, and the service's network has
+// brought neither a beat nor a client since it left this node out.
+func (n *Node) forsaken() bool {
+	return max(n.beatAwake, n.trafficAwake) <= n.cutAwake && !slices.ContainsFunc(n.peers, (*peer).shares)
 }
 
 // ownerHeard: a peer is heard that goes on.

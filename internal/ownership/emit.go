@@ -15,7 +15,7 @@ func (n *Node) emit() {
 	if n.tableDirty {
 		n.emitTables()
 	}
-	if n.leaseUntil > n.renewed {
+	if n.leaseUntil > n.renewed && n.connected() {
 		n.renewed = n.leaseUntil
 		n.out = append(n.out, RenewLease{Until: n.leaseUntil})
 	}
@@ -174,6 +174,7 @@ func (n *Node) nextWake() Time {
 		sooner(f.left + n.longestTake())
 	}
 	awake := func(t Time) { sooner(n.now + t - n.awake) }
+	awake(n.provenAt + 2*n.cfg.Interval)
 	for _, p := range n.peers {
 		if p.silent && n.now >= p.fence {
 			continue

@@ -55,7 +55,8 @@ type Node struct {
 	missed map[link]Time // awake, when two members last missed each other
 
 	viewProven bool // some frame had been received when the view was adopted
-	proven     bool // some frame has been received since the start
+	proven     bool // some frame has been received since the start, or since deafness
+	provenAt   Time // awake, the first of them
 	frameAwake Time // when the interface last received any frame
 	beatAwake  Time // when the service path last brought a beat from anybody
 	deafSince  Time // awake
@@ -169,7 +170,8 @@ func (n *Node) Step(now Time, ev Event) []Effect {
 			return nil // the same beat by another path: all that it tells is known
 		}
 	case FramesSeen:
-		n.frameAwake, n.proven, n.quietSegment = n.awake, true, false
+		n.frameAwake, n.quietSegment = n.awake, false
+		n.prove()
 	case TrafficSeen:
 		n.trafficAwake = max(n.awake, 1)
 	case SetWeights:

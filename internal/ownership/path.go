@@ -49,7 +49,8 @@ func (n *Node) came(p *peer, b *Beat, by Path) {
 		p.ways.second, p.ways.by, n.secondAwake = n.awake, by, max(n.awake, 1)
 	case b.Seq > p.ways.serviceSeq:
 		p.ways.serviceSeq, p.ways.service = b.Seq, n.awake
-		n.beatAwake, n.proven, n.quietSegment = n.awake, true, false
+		n.beatAwake, n.quietSegment = n.awake, false
+		n.prove()
 	}
 }
 
@@ -97,11 +98,16 @@ func (n *Node) pathOf(p *peer) Path {
 }
 
 // InDoubt tells whether the service's network seems to be broken between this
-// node and some peer: then TrafficSeen counts.
+// node and some peer, or may be between it and all: then TrafficSeen counts.
 func (n *Node) InDoubt() bool {
-	return n.secondUsed() && slices.ContainsFunc(n.peers, func(p *peer) bool {
+	return n.bar == barDeaf && n.cutOut || n.lonely() || n.secondUsed() && slices.ContainsFunc(n.peers, func(p *peer) bool {
 		return p.shares() && (n.bySecondOnly(p, n.seldom()) || n.heardBySecondOnly(p, 0))
 	})
+}
+
+// lonely: of two or more peers that owned beside this node none is heard.
+func (n *Node) lonely() bool {
+	return n.cfg.Quorum == QuorumNone && len(n.lastActive) > 2 && !slices.ContainsFunc(n.peers, (*peer).shares)
 }
 
 // secondUsed tells whether any beat has gone by a second path lately.

@@ -258,6 +258,9 @@ func (n *Node) allowed(set []Member) bool {
 	if kept <= missing && !allSilent {
 		return false
 	}
+	if kept < missing && n.awake-n.lonelySince(set) < n.alone() {
+		return false // most fell silent at once: rather this node is to blame
+	}
 	return !slices.ContainsFunc(n.peers, func(p *peer) bool {
 		return n.rival(p, &v) && outranks(n.standingOf(p), standing{size: len(set), lowest: set[0].Name, heard: true}) ||
 			!n.owns() && n.ownsBeside(p, &v)
@@ -267,7 +270,18 @@ func (n *Node) allowed(set []Member) bool {
 // unheard: this node hears somebody who does not hear it, or is far behind with what
 // it hears. Either way it is no judge of who is there.
 func (n *Node) unheard() bool {
-	return slices.ContainsFunc(n.peers, func(p *peer) bool { return !p.silent && !p.mutual && !p.left && fit(p) })
+	return slices.ContainsFunc(n.peers, func(p *peer) bool { return p.shares() && !p.mutual && !(p.deaf() && n.unheardBy(p)) })
+}
+
+// lonelySince is when the last of those was heard who were active and are not in the set.
+func (n *Node) lonelySince(set []Member) Time {
+	v, since := View{Members: set}, Time(0)
+	for _, r := range n.lastActive {
+		if p := n.memberPeer(r); p != nil && !v.has(r) {
+			since = max(since, p.heardAwake)
+		}
+	}
+	return since
 }
 
 // ownsBeside: the peer is heard and owns, outside v, in company as large.

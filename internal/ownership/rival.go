@@ -6,17 +6,21 @@ import "cmp"
 // sides must come to opposite answers from what both know.
 type standing struct {
 	deaf   bool
+	sure   bool // it does not hear the other side, and clients reach it
 	size   int
 	heard  bool // it hears the other side
 	lowest string
 }
 
-// outranks tells whether a stays and b stands by: not deaf, larger, the side
-// that does not hear the other, lowest name.
+// outranks tells whether a stays and b stands by: not deaf; the side that does
+// not hear the other although clients reach it (it would not stand by); larger; the
+// side that does not hear the other; lowest name.
 func outranks(a, b standing) bool {
 	switch {
 	case a.deaf != b.deaf:
 		return b.deaf
+	case a.sure != b.sure:
+		return a.sure
 	case a.size != b.size:
 		return a.size > b.size
 	case a.heard != b.heard:
@@ -29,15 +33,25 @@ func outranks(a, b standing) bool {
 // standingOf is that of the view which the peer announces.
 func (n *Node) standingOf(p *peer) standing {
 	v := &p.beat.View
-	e := p.row(n.cfg.Self)
 	return standing{
 		deaf: p.beat.Flags&(FlagDeaf|FlagUnproven) != 0,
 		size: len(v.Members),
-		// Right after a healing its beats are from before it could hear: only a
-		// link that stays one-way counts.
-		heard:  e != nil && !e.Silent || n.awake-p.heardSince < n.take(),
+		sure:   n.heedless(p),
+		heard:  !n.unheardBy(p),
 		lowest: v.Members[0].Name,
 	}
+}
+
+// heedless: the peer is heard and hears nothing of this node, but clients reach it:
+// it will go on, whatever this node does. Right after a healing its beats are
+// from before it could hear: only a link that stays one-way counts.
+func (n *Node) heedless(p *peer) bool {
+	return p.beat.Flags&FlagClients != 0 && n.unheardBy(p)
+}
+
+func (n *Node) unheardBy(p *peer) bool {
+	e := p.row(n.cfg.Self)
+	return (e == nil || e.Silent) && n.awake-p.heardSince >= n.take()
 }
 
 // ownStanding is that of this node's view, counting those of its members that
@@ -114,13 +128,13 @@ func (n *Node) leftBehindBy() *peer {
 // nodes that claim one bucket the worse placed drops it at once, and takes it
 // up again only when the other lets go: the better is whom the larger of the
 // two views gives it to (the newer, if they are as large), else the lower name.
-// Both can tell from the two beats.
+// Both can tell from the two beats. One that hears nothing of this node cannot: it keeps all.
 func (n *Node) settleConflicts() {
 	if n.cfg.Quorum == QuorumMajority || !n.owns() {
 		return
 	}
 	for _, p := range n.peers {
-		if p.unlike || p.beat.Flags&barredFlags != 0 || !n.edge(nil, p) || !n.fits(&p.beat.View) {
+		if !p.shares() || p.beat.Flags&barredFlags != 0 || !n.edge(nil, p) && !n.heedless(p) || !n.fits(&p.beat.View) {
 			continue
 		}
 		for i := range n.owned {
@@ -139,12 +153,14 @@ func (n *Node) settleConflict(p *peer, pool int) {
 		v, table = theirs, tableOf(theirs, pool, n.cfg.Pools[pool])
 	}
 	self, other, dropped := v.index(n.cfg.Self), v.index(p.ref), 0
+	heedless := n.heedless(p)
 	for b := range n.cfg.Pools[pool].Buckets {
 		if !claims.Has(b) || !n.owned[pool].Has(b) {
 			continue
 		}
 		owner := int(table[b])
-		if owner >= 0 && owner == self || (owner < 0 || owner != other) && n.cfg.Self.Name < p.ref.Name {
+		better := owner >= 0 && owner == self || (owner < 0 || owner != other) && n.cfg.Self.Name < p.ref.Name
+		if better && !heedless {
 			continue
 		}
 		n.owned[pool].Clear(b)

@@ -202,11 +202,30 @@ func (c *checks) beat(w *world, n *node, b *ownership.Beat) {
 func (c *checks) healthyServe(w *world) bool {
 	running := 0
 	for _, n := range w.nodes {
-		if w.s.Healthy&n.bit != 0 && n.machine != nil {
+		switch {
+		case n.machine == nil:
+		case w.s.Healthy&n.bit != 0:
 			running++
+		case w.s.Quorum == ownership.QuorumNone && w.heedless(n):
+			return false
 		}
 	}
 	return running > w.checks.soft && (w.s.Quorum == ownership.QuorumNone || running > w.s.Expected/2)
+}
+
+// heedless tells whether a sick node is heard by healthy ones and does not hear
+// them, while clients reach it: it goes on, and the others make way.
+func (w *world) heedless(sick *node) bool {
+	if sick.deaf || sick.unflooded || sick.mute {
+		return false
+	}
+	for _, n := range w.nodes {
+		in, out := w.net.link(n.id, sick.id), w.net.link(sick.id, n.id)
+		if w.s.Healthy&n.bit != 0 && n.machine != nil && !in.good(w.s.Interval) && !out.dead() {
+			return true
+		}
+	}
+	return false
 }
 
 // forgotten is a bucket that a daemon made foreign.
@@ -225,7 +244,7 @@ func (c *checks) checkReset(w *world, b int) {
 		}
 		for m := c.mine[b]; m != 0; m &= m - 1 {
 			owner := w.nodes[bits.TrailingZeros32(m)]
-			if c.pair(old.id, owner.id).learned && w.failure == nil {
+			if c.pair(old.id, owner.id).learned && !owner.sick(w.s.Interval) && w.failure == nil {
 				w.fail(RuleReset, fmt.Sprintf("%s resets the connections that %s still serves in %s",
 					owner.spec.Label, old.spec.Label, w.bucketName(b)))
 			}

@@ -147,7 +147,7 @@ func (w *world) pump(n *node) {
 					return
 				}
 			}
-			if w.net.second != nil && !w.s.Quiet && n.up && !n.deaf && !n.unflooded {
+			if !w.s.Quiet && n.up && !n.deaf && !n.unflooded {
 				w.step(n, ownership.TrafficSeen{})
 				if !n.canStep() {
 					return

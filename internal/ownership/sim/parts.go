@@ -122,7 +122,21 @@ func (w *world) mustServe(members uint32) bool {
 	if w.s.Quorum == ownership.QuorumMajority {
 		return n > w.s.Expected/2
 	}
-	return n > 1 || !w.s.Quiet // a lone interface that receives nothing looks deaf
+	return !w.s.Quiet || w.receives(members)
+}
+
+// receives tells whether beats reach some of the nodes as clients would: an
+// interface that receives nothing at all need not accept anything.
+func (w *world) receives(members uint32) bool {
+	for m := members; m != 0; m &= m - 1 {
+		for o := members; o != 0; o &= o - 1 {
+			i, j := bits.TrailingZeros32(m), bits.TrailingZeros32(o)
+			if i != j && w.net.link(j, i).good(w.s.Interval) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // oddOnes are nodes that the others refuse to share with: whose name is taken, or whose
