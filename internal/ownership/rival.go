@@ -34,8 +34,8 @@ func outranks(a, b standing) bool {
 func (n *Node) standingOf(p *peer) standing {
 	v := &p.beat.View
 	return standing{
-		deaf: p.beat.Flags&(FlagDeaf|FlagUnproven) != 0,
-		size: len(v.Members),
+		deaf:   p.beat.Flags&(FlagDeaf|FlagUnproven) != 0,
+		size:   len(v.Members),
 		sure:   n.heedless(p),
 		heard:  !n.unheardBy(p),
 		lowest: v.Members[0].Name,
