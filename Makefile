@@ -72,7 +72,7 @@ bench: ## run the benchmarks, keepalived beside rota (root; BENCH=Table runs tho
 .PHONY: soak
 soak: ## simulate clusters under faults (SEEDS=200000 for more of them, FROM=1 the first)
 	@.ci/prerequisites go
-	go test -count 1 -timeout 0 -v -run '^TestSeeds$$' ./internal/ownership/sim -seeds=$(SEEDS) -from=$(FROM)
+	go test -count 1 -timeout 0 -v -run '^TestSeeds' ./internal/ownership/sim -seeds=$(SEEDS) -from=$(FROM)
 
 .PHONY: soak-load
 soak-load: ## count false takeovers and late beats with every core busy (root; MINUTES=10)

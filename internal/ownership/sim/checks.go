@@ -79,7 +79,7 @@ func newChecks(w *world) checks {
 	if c.soft > 0 {
 		c.bounds.takeover += bound.Doubt.of(w.s)
 	}
-	c.bounds.agree = bound.Agree.of(w.s) + trips
+	c.bounds.agree = agreeWithin(bound, w.s) + trips
 	return c
 }
 
@@ -203,14 +203,23 @@ func (c *checks) healthyServe(w *world) bool {
 	running := 0
 	for _, n := range w.nodes {
 		switch {
-		case n.machine == nil:
+		case n.machine == nil || w.now-n.started < 3*w.s.Lease: // it may not be in a view yet
 		case w.s.Healthy&n.bit != 0:
 			running++
-		case w.s.Quorum == ownership.QuorumNone && w.heedless(n):
+		case w.s.Quorum == ownership.QuorumNone && w.heedlessLately(n):
 			return false
 		}
 	}
 	return running > w.checks.soft && (w.s.Quorum == ownership.QuorumNone || running > w.s.Expected/2)
+}
+
+// heedlessLately: a client that reached it counts for max(10 leases, 3 s), and what it
+// claimed meanwhile is settled some leases after.
+func (w *world) heedlessLately(n *node) bool {
+	if w.heedless(n) {
+		n.heedlessTill = w.now + 4*time.Second + 10*w.s.Lease
+	}
+	return w.now < n.heedlessTill
 }
 
 // heedless tells whether a sick node is heard by healthy ones and does not hear

@@ -47,7 +47,7 @@ func Generate(seed uint64) *Scenario {
 			break
 		}
 	}
-	g.s.End = g.at + DefaultBounds().Agree.of(g.s) + 4*g.s.Lease + time.Second
+	g.s.End = g.at + agreeWithin(DefaultBounds(), g.s) + 4*g.s.Lease + time.Second
 	return g.s
 }
 

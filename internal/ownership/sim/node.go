@@ -27,24 +27,27 @@ type node struct {
 	machine     Machine // nil: none runs
 	life        uint32  // which daemon this is
 	incarnation uint64
-	config      int // which pool configuration it runs with
-	weight      uint16
-	frozen      bool
-	resting     bool // between two effects
-	rested      bool
-	stopping    bool
-	strike      Verb // Kill or Freeze, after armed more effects
-	armed       int  // -1: nothing is armed
-	pending     []ownership.Effect
-	inbox       []ownership.Event
-	wakeDue     bool
-	wakeGen     uint32
-	frames      bool // the interface has received something
-	last        *ownership.Beat
-	views       int // adopted since something last changed
-	burst       int // beats sent since burstAt, an interval at most
-	burstAt     time.Duration
-	thawed      time.Duration // when it last froze no more
+	started     time.Duration
+
+	heedlessTill time.Duration
+	config       int // which pool configuration it runs with
+	weight       uint16
+	frozen       bool
+	resting      bool // between two effects
+	rested       bool
+	stopping     bool
+	strike       Verb // Kill or Freeze, after armed more effects
+	armed        int  // -1: nothing is armed
+	pending      []ownership.Effect
+	inbox        []ownership.Event
+	wakeDue      bool
+	wakeGen      uint32
+	frames       bool // the interface has received something
+	last         *ownership.Beat
+	views        int // adopted since something last changed
+	burst        int // beats sent since burstAt, an interval at most
+	burstAt      time.Duration
+	thawed       time.Duration // when it last froze no more
 
 	// Its ailments.
 	deaf, mute        bool
@@ -76,6 +79,7 @@ func (w *world) start(n *node, config int) {
 	}
 	n.up = true
 	n.life++
+	n.started = w.now
 	n.incarnation = max(n.incarnation+1, uint64(w.now/time.Millisecond)*MaxNodes+uint64(n.id)+1)
 	n.config = config
 	w.clear(n) // the new daemon clears what it found before its first beat

@@ -69,6 +69,27 @@ type Bounds struct {
 	Agree Span
 }
 
+// agreeWithin is the bound Agree, and the patience with a joiner that fell out of
+// the view again and again: two leases, doubled each time, 30 s at most.
+func agreeWithin(b Bounds, s *Scenario) time.Duration {
+	falls := make([]int, len(s.Nodes))
+	most := 0
+	for _, op := range s.Ops {
+		switch op.Verb {
+		case Start, Kill, Crash, Freeze, Deaf, Mute, Unflood, Slow, Lag, Dawdle:
+			for _, i := range op.Nodes {
+				falls[i]++
+				most = max(most, falls[i])
+			}
+		}
+	}
+	patience := time.Duration(0)
+	if most > 3 { // less than that is in the bound
+		patience = min(2*s.Lease<<min(most, 6), 30*time.Second)
+	}
+	return b.Agree.of(s) + patience
+}
+
 // A node may adopt so many views after a change, and so many more in each
 // lease, before it counts as churn: while somebody is sick or some link bad,
 // and when all is well.
@@ -84,7 +105,7 @@ func DefaultBounds() Bounds {
 		Cover:    Span{Lease: 4000, Fixed: 1200 * time.Millisecond},
 		Handover: Span{Interval: 3000},
 		Takeover: Span{Lease: 1100, Interval: 4000},
-		Doubt:    Span{Lease: 1000},
+		Doubt:    Span{Lease: 1500}, // it may try once more
 		Agree:    Span{Lease: 10000, Fixed: 5 * time.Second},
 	}
 }

@@ -45,6 +45,7 @@ func WithSecond(s *Scenario) *Scenario {
 		}
 	}
 	s.Ops = append(s.Ops, Op{At: last, Verb: Mend, Second: true, After: -1})
+	s.End = max(s.End, last+agreeWithin(DefaultBounds(), s)+4*s.Lease+time.Second)
 	return s
 }
 
