@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // FlowOptions of fixed flows.
@@ -147,14 +149,17 @@ func (f *Flows) ask(p *poller, l *flow, now time.Time, report *FlowReport) error
 		l.abort()
 		l.inVain(Unanswered)
 	}
+	outcome, err := l.start(p, now, l.story.Source, f.o.To)
+	if errors.Is(err, unix.EADDRINUSE) || errors.Is(err, unix.EADDRNOTAVAIL) {
+		return nil // a process that is being started has a copy of the last socket until it runs: at the next tick
+	}
+	if err != nil {
+		return err
+	}
 	if l.due = l.due.Add(f.o.Every); l.due.Before(now) {
 		l.due = now.Add(f.o.Every) // after a stall there is nothing to catch up on
 	}
 	l.story.Asked++
-	outcome, err := l.start(p, now, l.story.Source, f.o.To)
-	if err != nil {
-		return err
-	}
 	if outcome != Answered {
 		l.inVain(outcome)
 	}
