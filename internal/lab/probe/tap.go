@@ -9,13 +9,14 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/rota-cluster/rota/internal/lab/segment"
 )
 
 const (
 	answersKept = 1 << 17 // SYNs whose answerer is remembered; the oldest are forgotten
-	storiesKept = 100     // second answers that are told one by one
+	storiesKept = 1 << 10 // second answers that are told one by one
 )
 
 // Names gives the senders of frames names.
@@ -68,6 +69,7 @@ type TapReport struct {
 type SecondAnswer struct {
 	Client, Server netip.AddrPort
 	First, Second  string
+	At             time.Time // when the tap read the second
 }
 
 // ResetBy is a kind of reset: whose connection, and who reset it.
@@ -141,7 +143,7 @@ func (t *Tap) seeAnswer(s tcpHead) {
 	t.report.Twice++
 	if len(t.report.Stories) < storiesKept {
 		t.report.Stories = append(t.report.Stories, SecondAnswer{
-			Client: s.to, Server: s.from, First: t.names.of(first), Second: t.names.of(s.sender),
+			Client: s.to, Server: s.from, First: t.names.of(first), Second: t.names.of(s.sender), At: time.Now(),
 		})
 	}
 }
