@@ -74,6 +74,14 @@ func (c *cluster) even(nodes ...*lab.Node) {
 	}
 }
 
+// view that the first node announces.
+func (c *cluster) view() string {
+	c.t.Helper()
+	s, err := c.Node(0).Status(soon(c.t))
+	must(c.t, err)
+	return s.View.ID
+}
+
 // until waits until a node's status fits.
 func (c *cluster) until(n *lab.Node, what string, fits func(*api.Status) bool) *api.Status {
 	c.t.Helper()
