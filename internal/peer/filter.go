@@ -20,18 +20,27 @@ const snapshot = 1 << 18
 // enough: nodes whose configurations differ must still hear each other, or
 // each would think itself alone.
 func filter(port uint16, mac MAC, addresses []netip.Addr) []bpf.Instruction {
+	return untagged(frameFilter(port, acceptAt(0, mac[:]), addresses))
+}
+
+// filterBeside is the same for what is sent to a shared address alone.
+func filterBeside(port uint16, addresses []netip.Addr) []bpf.Instruction {
+	return untagged(frameFilter(port, nil, addresses))
+}
+
+func untagged(program []bpf.Instruction) []bpf.Instruction {
 	// A NIC may have taken the VLAN tag out of the frame; 0 is a mere priority.
 	return append([]bpf.Instruction{
 		bpf.LoadExtension{Num: bpf.ExtVLANTag},
 		bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: 0x0fff},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: 1},
 		bpf.RetConstant{Val: 0},
-	}, frameFilter(port, mac, addresses)...)
+	}, program...)
 }
 
 // frameFilter looks at the bytes of the frame alone. Jumps are short: what
 // does not fit returns on the spot.
-func frameFilter(port uint16, mac MAC, addresses []netip.Addr) []bpf.Instruction {
+func frameFilter(port uint16, toMAC []bpf.Instruction, addresses []netip.Addr) []bpf.Instruction {
 	const (
 		ip        = etherBytes
 		anyOffset = 0x3fff // more-fragments and offset
@@ -48,7 +57,7 @@ func frameFilter(port uint16, mac MAC, addresses []netip.Addr) []bpf.Instruction
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(port), SkipTrue: 1},
 		bpf.RetConstant{Val: 0},
 	}
-	v4 = append(v4, acceptAt(0, mac[:])...)
+	v4 = append(v4, toMAC...)
 	v6 := []bpf.Instruction{
 		bpf.LoadAbsolute{Off: ip + 6, Size: 1},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: protoUDP, SkipTrue: 1},
@@ -57,7 +66,7 @@ func frameFilter(port uint16, mac MAC, addresses []netip.Addr) []bpf.Instruction
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(port), SkipTrue: 1},
 		bpf.RetConstant{Val: 0},
 	}
-	v6 = append(v6, acceptAt(0, mac[:])...)
+	v6 = append(v6, toMAC...)
 	for _, a := range addresses {
 		if a = a.Unmap(); a.Is4() {
 			v4 = append(v4, acceptAt(ip+16, a.AsSlice())...)

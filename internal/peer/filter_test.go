@@ -11,7 +11,7 @@ import (
 
 func TestFilterTakesBeatsAndNothingElse(t *testing.T) {
 	addresses := []netip.Addr{shared6, netip.MustParseAddr("192.0.2.11"), shared4, netip.MustParseAddr("2001:db8::11")}
-	vm, err := bpf.NewVM(frameFilter(beatPort, clusterMAC, addresses))
+	vm, err := bpf.NewVM(frameFilter(beatPort, acceptAt(0, clusterMAC[:]), addresses))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,6 +68,33 @@ func TestFilterTakesBeatsAndNothingElse(t *testing.T) {
 	}
 }
 
+// On another interface other clusters may speak to all stations.
+func TestFilterBesideTakesSharedAddressesAlone(t *testing.T) {
+	vm, err := bpf.NewVM(frameFilter(beatPort, nil, []netip.Addr{shared4, shared6}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	elsewhere4, elsewhere6 := frame4(""), frame6("")
+	elsewhere4.Destination, elsewhere6.Destination = netip.MustParseAddr("192.0.2.12"), netip.MustParseAddr("2001:db8::12")
+	for _, row := range []struct {
+		name  string
+		frame Frame
+		want  bool
+	}{
+		{"IPv4 to a shared address", frame4(""), true},
+		{"IPv6 to a shared address", frame6(""), true},
+		{"IPv4 to another cluster's", elsewhere4, false},
+		{"IPv6 to another cluster's", elsewhere6, false},
+	} {
+		for _, mac := range []MAC{clusterMAC, broadcast} {
+			row.frame.DestinationMAC = mac
+			if n, err := vm.Run(mustAppend(t, row.frame)); err != nil || (n > 0) != row.want {
+				t.Errorf("%s at %s: takes %d bytes, %v, want %v", row.name, mac, n, err, row.want)
+			}
+		}
+	}
+}
+
 func TestFilterOfTheMostAddressesFitsTheKernel(t *testing.T) {
 	addresses := make([]netip.Addr, MaxAddresses)
 	for i := range addresses {
@@ -80,7 +107,7 @@ func TestFilterOfTheMostAddressesFitsTheKernel(t *testing.T) {
 	if len(program) > maxInstructions {
 		t.Fatalf("%d instructions", len(program))
 	}
-	vm, err := bpf.NewVM(frameFilter(beatPort, clusterMAC, addresses))
+	vm, err := bpf.NewVM(frameFilter(beatPort, acceptAt(0, clusterMAC[:]), addresses))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,11 +25,18 @@ type Options struct {
 	Addresses []netip.Addr     // shared ones, 1 … MaxAddresses; beats are sent to the first
 	Source    netip.Addr       // the node's own; if none of the family of Addresses[0]: 0.0.0.0 or fe80::, made from the interface's MAC
 	Port      uint16           // UDP, not 0
+	// Beside: the interface is not the one that serves. Beats go to all stations of its
+	// network, which no switch holds back, in place of the cluster's MAC; only those
+	// to a shared address are received: other clusters may be there.
+	Beside bool
 }
+
+// broadcast is the Ethernet address of all stations.
+var broadcast = MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 
 func (o *Options) check() error {
 	switch {
-	case len(o.MAC) != len(MAC{}):
+	case len(o.MAC) != len(MAC{}) && !o.Beside:
 		return fmt.Errorf("%q is not an Ethernet address", o.MAC)
 	case len(o.Addresses) < 1 || len(o.Addresses) > MaxAddresses:
 		return fmt.Errorf("%d shared addresses, not 1 to %d", len(o.Addresses), MaxAddresses)
@@ -50,6 +57,10 @@ type Payload struct {
 	SourceMAC, DestinationMAC MAC
 	Source, Destination       netip.Addr // as they stand in the frame: nobody vouches for them
 }
+
+// Beside tells whether it was sent for another network than the service's, and
+// only comes here because the two are one.
+func (p *Payload) Beside() bool { return p.DestinationMAC == broadcast }
 
 // Transport sends payloads to all nodes of the segment and receives theirs.
 // Its methods may be called side by side; Receive by one goroutine.
@@ -98,20 +109,24 @@ func openTransport(o Options) (*Transport, error) {
 		return nil, errors.New("not an Ethernet interface")
 	}
 	destination := o.Addresses[0].Unmap().WithZone("")
+	station, program := broadcast, filterBeside(o.Port, o.Addresses)
+	if !o.Beside {
+		station, program = MAC(o.MAC), filter(o.Port, MAC(o.MAC), o.Addresses)
+	}
 	t := &Transport{
 		name:   o.Interface,
 		source: o.Source.Unmap().WithZone(""),
-		frame:  Frame{SourceMAC: MAC(link.HardwareAddr), DestinationMAC: MAC(o.MAC), Destination: destination, DestinationPort: o.Port},
+		frame:  Frame{SourceMAC: MAC(link.HardwareAddr), DestinationMAC: station, Destination: destination, DestinationPort: o.Port},
 		to:     unix.SockaddrLinklayer{Ifindex: link.Index, Halen: uint8(len(MAC{})), Protocol: networkOrder(etherIPv6)},
 	}
-	copy(t.to.Addr[:], o.MAC)
+	copy(t.to.Addr[:], station[:])
 	if destination.Is4() {
 		t.to.Protocol = networkOrder(etherIPv4)
 	}
 	if t.sender, err = openSender(link.Index); err != nil {
 		return nil, err
 	}
-	if t.receiver, err = openReceiver(link.Index, filter(o.Port, MAC(o.MAC), o.Addresses)); err != nil {
+	if t.receiver, err = openReceiver(link.Index, program); err != nil {
 		_ = unix.Close(t.sender)
 		return nil, err
 	}
