@@ -71,16 +71,26 @@ func (n *Node) hearsNothing() bool {
 		n.awake-max(n.beatAwake, n.frameAwake) >= n.deafAfter() && !n.quietSegment
 }
 
-// judgeDoubt notes since when the service's network seems to be broken, and
-// whether anything at all comes from it.
+// judgeDoubt notes since when the service's network seems to be broken, since when
+// clients reach a node across the break that is out, and since when that looks as if
+// this node was mute; and whether anything at all comes from the network.
 func (n *Node) judgeDoubt(hears bool) {
-	switch {
-	case !n.InDoubt():
-		n.doubtSince = 0
-	case n.doubtSince == 0:
-		n.doubtSince = max(n.awake, 1)
-	}
+	doubt := n.InDoubt()
+	wanted := doubt && n.bestAcross() == clientsCome
+	n.since(&n.doubtSince, doubt)
+	n.since(&n.wantedSince, wanted)
+	n.since(&n.muteSince, wanted && n.seemsMute())
 	n.frameless = !hears || n.awake-max(n.beatAwake, n.frameAwake) >= n.alone()
+}
+
+// since notes when it began to hold; 0: it does not.
+func (n *Node) since(at *Time, holds bool) {
+	switch {
+	case !holds:
+		*at = 0
+	case *at == 0:
+		*at = max(n.awake, 1)
+	}
 }
 
 // staysOut: a network may come and go, so who was cut off must find for a lease

@@ -54,16 +54,17 @@ type Node struct {
 
 	missed map[link]Time // awake, when two members last missed each other
 
-	viewProven bool // some frame had been received when the view was adopted
-	proven     bool // some frame has been received since the start, or since deafness
-	provenAt   Time // awake, the first of them
-	frameAwake Time // when the interface last received any frame
-	beatAwake  Time // when the service path last brought a beat from anybody
-	deafSince  Time // awake
-	// When, awake, a beat last went by a second path, whatever the direction; since
-	// when the service's network has seemed broken; when a client's packet was last seen
-	// meanwhile. 0: not.
-	secondAwake, doubtSince, trafficAwake Time
+	viewProven  bool // some frame had been received when the view was adopted
+	proven      bool // some frame has been received since the start, or since deafness
+	provenAt    Time // awake, the first of them
+	frameAwake  Time // when the interface last received any frame
+	beatAwake   Time // when the service path last brought a beat from anybody
+	deafSince   Time // awake
+	secondAwake Time // when a beat last went by a second path, whatever the direction; 0: never
+	// Since when (awake; 0: not so) the service's network seems to be broken, clients
+	// reach a node across the break that is out, and this node seems mute.
+	doubtSince, wantedSince, muteSince Time
+	trafficAwake                       Time // when a client's packet was last seen
 
 	frameless  bool   // nothing has been received for long
 	cutAwake   Time   // when this node, deaf, was last cut off

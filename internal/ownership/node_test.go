@@ -18,6 +18,8 @@ type net struct {
 	queue []delivery
 	cut   func(from, to string) bool
 	story []string
+	// direct is told of beats and to whom they go by unicast, where nobody listens.
+	direct func(from string, to []Recipient)
 }
 
 type host struct {
@@ -65,6 +67,9 @@ func (w *net) step(name string, ev Event) {
 		case RenewLease:
 			h.lease = e.Until
 		case Send:
+			if w.direct != nil {
+				w.direct(name, e.Direct)
+			}
 			for _, to := range w.names {
 				if to != name && !w.cut(name, to) {
 					w.queue = append(w.queue, delivery{w.now + w.delay, to, e.Beat})

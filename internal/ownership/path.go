@@ -98,10 +98,11 @@ func (n *Node) pathOf(p *peer) Path {
 }
 
 // InDoubt tells whether the service's network seems to be broken between this
-// node and some peer, or may be between it and all: then TrafficSeen counts.
+// node and some peer, or may be between it and all: then TrafficSeen counts. It is
+// early in doubt, so that it knows of clients when it has to decide.
 func (n *Node) InDoubt() bool {
 	return n.bar == barDeaf && n.cutOut || n.lonely() || n.secondUsed() && slices.ContainsFunc(n.peers, func(p *peer) bool {
-		return p.shares() && (n.bySecondOnly(p, n.seldom()) || n.heardBySecondOnly(p, 0))
+		return p.shares() && (n.bySecondOnly(p, 2*n.cfg.Interval) || n.heardBySecondOnly(p, 0))
 	})
 }
 
@@ -119,18 +120,18 @@ const directEvery = time.Second
 // direct are the peers that get the next beat by unicast too: those with whom
 // the service path does not work. One that is silent altogether gets one a
 // second, in case it has no other way to hear that somebody is there.
-func (n *Node) direct() []string {
-	var to []string
+func (n *Node) direct() []Recipient {
+	var to []Recipient
 	for _, p := range n.peers {
 		w := &p.ways
 		answers := n.awake-w.service <= 2*n.cfg.Interval && n.awake-max(p.echoAwake, p.heardSince) <= 3*n.cfg.Interval
-		if p.left || !p.silent && answers || p.silent && n.awake-w.direct < directEvery {
+		if p.left || p.beat.Address == "" || !p.silent && answers || p.silent && n.awake-w.direct < directEvery {
 			continue
 		}
 		if p.silent {
 			w.direct = n.awake
 		}
-		to = append(to, p.ref.Name)
+		to = append(to, Recipient{Name: p.ref.Name, Address: p.beat.Address})
 	}
 	return to
 }

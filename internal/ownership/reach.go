@@ -127,23 +127,53 @@ func (n *Node) cutOff() bool {
 	}
 }
 
-// makesWay: across the break stands a node that clients reach, and none has
-// reached this side for long; or one that receives frames, and this receives none.
+// makesWay: across the break stands a node that clients reach, and for long none
+// has reached this side, or this node is alone and only it hears the other: it is mute.
+// Or one that receives frames, and this receives none.
 func (n *Node) makesWay(s side) bool {
+	since := n.doubtSince
+	if s.clients {
+		since = n.muteSince
+	}
+	switch n.bestAcross() {
+	case clientsCome:
+		return since != 0 && n.awake-since >= n.clientsFor() && n.awake-n.wantedSince >= n.cfg.Lease
+	case framesCome:
+		return s.here == 1 && n.frameless && n.evidence() == nothingComes
+	default:
+		return false
+	}
+}
+
+// bestAcross is what reaches a node across the break that is out.
+func (n *Node) bestAcross() evidence {
 	best := nothingComes
 	for _, p := range n.peers {
 		if p.shares() && p.deaf() && n.apart(p) {
 			best = max(best, p.evidence())
 		}
 	}
-	switch best {
-	case clientsCome:
-		return !s.clients && n.doubtSince != 0 && n.awake-n.doubtSince >= n.clientsFor()
-	case framesCome:
-		return s.here == 1 && n.frameless && n.evidence() == nothingComes
-	default:
-		return false
+	return best
+}
+
+// seemsMute: no node that goes on is joined to this one, and those across the break do
+// not hear it by the service path, while it hears them.
+func (n *Node) seemsMute() bool {
+	mute := false
+	for _, p := range n.peers {
+		switch {
+		case !p.shares():
+		case !n.apart(p):
+			if !p.deaf() {
+				return false
+			}
+		case n.bySecondOnly(p, n.seldom()):
+			return false
+		default:
+			mute = true
+		}
 	}
+	return mute
 }
 
 // betterIsOut: another node that is out goes on before this one: whom clients

@@ -157,6 +157,12 @@ type Echo struct {
 	Second bool
 }
 
+// Recipient is a node that a beat is sent to by unicast.
+type Recipient struct {
+	Name    string
+	Address string // its own, by its own word
+}
+
 // Beat is one heartbeat. It is immutable once made: the sender, the
 // simulator and several receivers may share it.
 type Beat struct {
@@ -276,10 +282,10 @@ type (
 	// for 0: expire at once.
 	RenewLease struct{ Until Time }
 	// Send broadcasts the beat to all nodes, by all paths there are, and sends it
-	// to each of Direct (names) by unicast as well.
+	// to each of Direct by unicast as well.
 	Send struct {
 		Beat   *Beat
-		Direct []string
+		Direct []Recipient
 	}
 	// SetIncarnation: from the next Send on this node speaks as a later incarnation.
 	// Another host used its name, under one that peers hold for the newer.

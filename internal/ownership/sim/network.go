@@ -110,7 +110,7 @@ func (net *network) bySecond(w *world, from *node, send *ownership.Send) {
 		if net.unicast {
 			path = ownership.PathUnicast
 		}
-		if to == from.id || net.unicast && !slices.Contains(send.Direct, n.spec.Name) || l.cut || r.chance(l.loss) {
+		if to == from.id || net.unicast && !slices.Contains(send.Direct, ownership.Recipient{Name: n.spec.Name, Address: n.address()}) || l.cut || r.chance(l.loss) {
 			continue
 		}
 		at := w.now + r.span(l.delay, l.delay+l.jitter)

@@ -73,6 +73,8 @@ func (n *node) sick(interval time.Duration) bool {
 		n.slow > interval/2 || n.lag > interval/2 || n.dawdle > interval/10
 }
 
+func (n *node) address() string { return "192.0.2." + fmt.Sprint(n.id+1) }
+
 func (w *world) start(n *node, config int) {
 	if n.machine != nil {
 		w.endDaemon(n)
@@ -86,7 +88,7 @@ func (w *world) start(n *node, config int) {
 	cfg := ownership.Config{
 		Self:     ownership.Ref{Name: n.spec.Name, Incarnation: n.incarnation},
 		Host:     uint64(n.id) + 1,
-		Address:  "192.0.2." + fmt.Sprint(n.id+1),
+		Address:  n.address(),
 		Interval: w.s.Interval, Lease: w.s.Lease,
 		Quorum: w.s.Quorum, ExpectedNodes: w.s.Expected,
 		Seed: n.rng.next(),

@@ -9,7 +9,7 @@ func (c *checks) auditReach(w *world) {
 		return
 	}
 	for _, n := range w.nodes {
-		if !n.unflooded || n.machine == nil || n.deaf || n.mute || !w.told(c, n) {
+		if !n.unflooded || n.machine == nil || w.oddOnes()&n.bit != 0 || n.deaf || n.mute || !w.told(c, n) {
 			continue
 		}
 		for b, set := range c.accept {

@@ -30,11 +30,10 @@ func WithSecond(s *Scenario) *Scenario {
 	switch {
 	case slices.ContainsFunc(s.Nodes, func(n Node) bool { return n.Name != n.Label }):
 		kinds = kinds[:4] // a twin that is not heard is another story
-	case s.Healthy != 0 && len(s.Nodes) == 2:
-		// Of two nodes nobody can tell which one is left out without the second path.
-		kinds = pick(&g.rng, kinds[:2], kinds[4:])
 	case s.Healthy != 0 && !s.Planned:
-		kinds = []int{mendSecond, cutSecond, unflood} // no path of a healthy node fails alone
+		// No path of a healthy node fails alone; and without a second path a node that
+		// the switch does not flood to harms others.
+		kinds = pick(&g.rng, kinds[:2], kinds[4:])
 	}
 	for range g.below(4) {
 		g.at = g.span(0, last)
