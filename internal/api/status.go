@@ -38,7 +38,7 @@ const (
 	Standby  State = "standby"  // owns nothing: a better view is near
 	Fenced   State = "fenced"   // its lease ran out: owns nothing until the others take it back
 
-	Deaf         State = "deaf"         // receives no frame: owns nothing
+	Deaf         State = "deaf"         // receives no frame, or the service's network leaves it out: owns nothing
 	Silent       State = "silent"       // not heard for a lease
 	Left         State = "left"         // said goodbye
 	Incompatible State = "incompatible" // its pools or its version differ; nothing is shared with it
@@ -70,6 +70,20 @@ type Heartbeat struct {
 	// Keys are the ids of the cluster keys whose beats are accepted. The first
 	// is the one that this node seals with.
 	Keys []string `json:"keys"`
+	// Paths are those beside the service's, unicast last.
+	Paths []Path `json:"paths"`
+}
+
+// Path is what became of beats by a path beside the service's. The numbers count
+// frames (of unicast: datagrams) since the path last began to work.
+type Path struct {
+	Path      string `json:"path"`      // second, unicast
+	Interface string `json:"interface"` // of second
+	Address   string `json:"address"`   // of unicast: this node's own, "" if it has none
+	Sent      uint64 `json:"sent"`
+	Unsent    uint64 `json:"unsent"` // not taken by the interface, or nobody there
+	Received  uint64 `json:"received"`
+	Trouble   string `json:"trouble"` // why it does not work, "" if it does
 }
 
 // Node is what this node knows of one node.
@@ -80,6 +94,7 @@ type Node struct {
 	Address     string   `json:"address"` // its own, "" if unknown
 	Weight      int      `json:"weight"`
 	HeardMS     int64    `json:"heard_ms_ago"` // 0 for this node itself
+	Path        string   `json:"path"`         // by which it is heard: service, second, unicast; "" if it is not
 	Health      []string `json:"health"`       // what ails it, in plain words
 	Self        bool     `json:"self"`
 }
@@ -140,6 +155,7 @@ func (s *Status) complete() {
 	notNil(&s.View.Members)
 	notNil(&s.Nodes)
 	notNil(&s.Pools)
+	notNil(&s.Heartbeat.Paths)
 	mapNotNil(&s.Heartbeat.Dropped)
 	notNil(&s.Heartbeat.Keys)
 	for i := range s.Nodes {
@@ -165,6 +181,9 @@ func mapNotNil[V any](m *map[string]V) {
 		*m = map[string]V{}
 	}
 }
+
+// WarnSecondPath: an interface of heartbeat.interfaces does not work.
+const WarnSecondPath = "second-path"
 
 // Codes of warnings that say in words what the numbers tell already.
 const (

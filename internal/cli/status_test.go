@@ -116,6 +116,23 @@ POOL web: 192.0.2.10 2001:db8::10
   OWNER   BUCKETS   SHARE  WEIGHT
   nobody        4  100.0%       -  ##############################
 `},
+		{"the network leaves this node out, which hears of it by other ways", func(st *api.Status) {
+			st.State, st.LeaseMS, st.Pools = api.Fenced, 0, nil
+			st.Nodes[0].State, st.Nodes[1].Path, st.Nodes[2].Path = api.Fenced, "second", "unicast"
+			st.Heartbeat.Paths = []api.Path{{Path: "second", Interface: "eth1"}, {Path: "unicast", Trouble: "this node has no address of its own to send from"}}
+			st.Warnings = []api.Warning{{Code: api.WarnNotServing, Text: "the network does not bring this node the service's traffic"}}
+		}, `
+node-a of cluster web: fenced since 10:45:00 (1 h 15 min)
+view 17 of 3 nodes, agreed; lease over
+! this node is fenced: it may not own anything: the network does not bring this
+  node the service's traffic
+! no beats by unicast: this node has no address of its own to send from
+
+NODE      STATE    WEIGHT                 HEARD  ADDRESS
+node-a *  fenced      100                     -  192.0.2.1
+node-b    serving     100   12 ms ago by second  192.0.2.2
+node-c    serving      50  41 ms ago by unicast  192.0.2.3
+`},
 		{"names that are too long for the screen", func(st *api.Status) {
 			long := strings.Repeat("very-", 12) + "xy"
 			st.Cluster, st.Pools = long, nil

@@ -103,6 +103,11 @@ func troubles(st *api.Status) []trouble {
 	if st.State == api.Serving && !st.View.Agreed && len(out) == 0 {
 		say(warn, "the nodes have not agreed on view %d yet", st.View.Number)
 	}
+	for _, p := range st.Heartbeat.Paths {
+		if p.Path == "unicast" && p.Trouble != "" {
+			say(plain, "no beats by unicast: %s", p.Trouble)
+		}
+	}
 	for _, w := range st.Warnings {
 		if !slices.Contains(toldAlready, w.Code) {
 			say(warn, "%s", w.Text)
@@ -140,7 +145,7 @@ var (
 	peerMeaning = map[api.State]string{
 		api.Fenced:       ": its lease ran out, it owns nothing",
 		api.Standby:      ": it owns nothing for the moment",
-		api.Deaf:         ": it receives nothing and owns nothing",
+		api.Deaf:         ": it receives nothing, or the service's network leaves it out; it owns nothing",
 		api.Incompatible: ": its pools or its version differ, nothing is shared with it",
 	}
 )
@@ -160,6 +165,9 @@ func nodesText(st *api.Status, s style) string {
 	var rows [][]cell
 	for _, n := range st.Nodes {
 		heard := cell{text: millis(n.HeardMS) + " ago"}
+		if n.Path != "" && n.Path != "service" {
+			heard = cell{text: heard.text + " by " + n.Path, paint: warn}
+		}
 		name := n.Name
 		if n.Self {
 			heard.text = "-"

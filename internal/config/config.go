@@ -18,6 +18,7 @@ const (
 	MaxWeight     = 1000
 	MinBuckets    = 2
 	MaxBuckets    = 65536
+	MaxInterfaces = 8 // of heartbeat
 
 	MinInterval = 5 * time.Millisecond
 	MaxInterval = 10 * time.Second
@@ -73,6 +74,8 @@ type Heartbeat struct {
 	Interval time.Duration // MinInterval … MaxInterval
 	Lease    time.Duration // at least MinLeaseIntervals intervals, at most MaxLease
 	Port     uint16        // UDP destination port of a beat, not 0
+	// Interfaces are others than the service's by which every beat goes too: 0 … MaxInterfaces.
+	Interfaces []string
 }
 
 // Pool is one or more shared addresses with one table of buckets.

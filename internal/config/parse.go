@@ -76,13 +76,14 @@ func defaults() *Config {
 }
 
 func (c *Config) read(v value) {
+	var beside []value // the interfaces of heartbeat
 	seen := v.mapping(keys{
 		"cluster":        func(v value) { v.name(&c.Cluster) },
 		"node":           c.readNode,
-		"interface":      c.readInterface,
+		"interface":      func(v value) { v.interfaceName(&c.Interface) },
 		"key_file":       func(v value) { c.path(v, &c.KeyFile, "/etc/rota/key") },
 		"datapath":       func(v value) { choose(v, datapathNames, &c.Datapath) },
-		"heartbeat":      c.readHeartbeat,
+		"heartbeat":      func(v value) { beside = c.readHeartbeat(v) },
 		"quorum":         func(v value) { choose(v, quorumNames, &c.Quorum) },
 		"expected_nodes": func(v value) { set(&c.ExpectedNodes)(v.number(1, MaxNodes)) },
 		"pools":          c.readPools,
@@ -93,6 +94,11 @@ func (c *Config) read(v value) {
 	v.need(seen, "cluster: web", "interface: eth0", "key_file: /etc/rota/key",
 		"pools: [{name: web, addresses: [192.0.2.10]}]")
 	c.readQuorumNodes(seen)
+	for i, name := range c.Heartbeat.Interfaces {
+		if name == c.Interface {
+			beside[i].fail("%s is the service's interface, which beats always take; write another, or leave this out", name)
+		}
+	}
 }
 
 var quorumNames = []string{ownership.QuorumNone.String(), ownership.QuorumMajority.String()}
@@ -117,7 +123,7 @@ func (c *Config) readNode(v value) {
 	})
 }
 
-func (c *Config) readInterface(v value) {
+func (v value) interfaceName(to *string) {
 	word, ok := v.text("e.g. eth0")
 	if !ok {
 		return
@@ -127,10 +133,11 @@ func (c *Config) readInterface(v value) {
 		v.fail("%q cannot be the name of an interface (at most 15 characters, no space, / or :); write e.g. eth0", clip(word))
 		return
 	}
-	c.Interface = word
+	*to = word
 }
 
-func (c *Config) readHeartbeat(v value) {
+// readHeartbeat returns where each of its interfaces stands.
+func (c *Config) readHeartbeat(v value) (beside []value) {
 	h := &c.Heartbeat
 	fine := true
 	seen := v.mapping(keys{
@@ -144,7 +151,8 @@ func (c *Config) readHeartbeat(v value) {
 			setTime(&h.Lease)(d, ok)
 			fine = fine && ok
 		},
-		"port": func(v value) { set(&h.Port)(v.number(1, 65535)) },
+		"port":       func(v value) { set(&h.Port)(v.number(1, 65535)) },
+		"interfaces": func(v value) { beside = h.readInterfaces(v) },
 	})
 	if least := MinLeaseIntervals * h.Interval; fine && h.Lease < least {
 		at, given := seen["lease"]
@@ -156,6 +164,23 @@ func (c *Config) readHeartbeat(v value) {
 		at.fail("%s is less than %d intervals of %s; write %s or more, better %s",
 			word, MinLeaseIntervals, short(h.Interval), short(least), short(2*least))
 	}
+	return beside
+}
+
+func (h *Heartbeat) readInterfaces(v value) (where []value) {
+	taken := places[string]{}
+	items := v.items("[eth1]")
+	if len(items) > MaxInterfaces {
+		v.fail("has %d interfaces; at most %d", len(items), MaxInterfaces)
+		return nil
+	}
+	for _, item := range items {
+		var name string
+		if item.interfaceName(&name); name != "" && !taken.taken(name, item) {
+			h.Interfaces, where = append(h.Interfaces, name), append(where, item)
+		}
+	}
+	return where
 }
 
 func (c *Config) readAPI(v value) {

@@ -83,7 +83,7 @@ node: {name: node-b.example.com, weight: 0}
 interface: eth0.100
 key_file: k
 datapath: xdp-generic
-heartbeat: {interval: 10ms, lease: 50ms, port: 7000}
+heartbeat: {interval: 10ms, lease: 50ms, port: 7000, interfaces: [eth1, eth2.7]}
 quorum: majority
 expected_nodes: 3
 pools:
@@ -113,7 +113,7 @@ state_dir: /s
 	want := &Config{
 		File: "/etc/rota/rota.yaml", Cluster: "c-1", Node: Node{Name: "node-b.example.com"},
 		Interface: "eth0.100", KeyFile: "/etc/rota/k", Datapath: DatapathXDPGeneric,
-		Heartbeat: Heartbeat{10 * time.Millisecond, 50 * time.Millisecond, 7000},
+		Heartbeat: Heartbeat{10 * time.Millisecond, 50 * time.Millisecond, 7000, []string{"eth1", "eth2.7"}},
 		Quorum:    ownership.QuorumMajority, ExpectedNodes: 3,
 		Pools: []Pool{{
 			Name: "app", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("2001:db8::10")},
@@ -210,6 +210,11 @@ func TestRefusals(t *testing.T) {
 		{"the broadcast address", swap("    addresses: [255.255.255.255]"), `"255.255.255.255" cannot be the address of a host`},
 		{"localhost", swap("    addresses: ['::1']"), `"::1" cannot be the address of a host`},
 		{"the address of nobody", swap("    addresses: [0.0.0.0]"), `"0.0.0.0" cannot be the address of a host`},
+		{"the service's interface for the heartbeat", swap("heartbeat: {interfaces: [eth1, eth0]}"), "f:7:32: heartbeat.interfaces[1]: eth0 is the service's interface, which beats always take; write another, or leave this out"},
+		{"an interface twice", swap("heartbeat: {interfaces: [eth1, eth1]}"), "heartbeat.interfaces[1]: eth1 is given already, in heartbeat.interfaces[0]; remove one of the two"},
+		{"no name of an interface", swap("heartbeat: {interfaces: [eth 1]}"), `heartbeat.interfaces[0]: "eth 1" cannot be the name of an interface`},
+		{"too many interfaces", swap("heartbeat: {interfaces: [a, b, c, d, e, f, g, h, i]}"), "heartbeat.interfaces: has 9 interfaces; at most 8"},
+		{"an interface, not a list", swap("heartbeat: {interfaces: eth1}"), "f:7:25: heartbeat.interfaces: "},
 		{"a hash unknown", pool("hash: sourceip"), `f:7:11: pools[0].hash: "sourceip" is not a hash mode; write source-network, source-address, source-address-port or source-address-port-destination-port`},
 		{"a prefix where none counts", pool("hash: source-address/24"), "f:7:11: pools[0].hash: only source-network takes a prefix length; write source-address"},
 		{"a prefix of nothing", pool("hash: source-network/0"), `f:7:11: pools[0].hash: "0" is not a prefix length from 1 to 32; write source-network/24 for IPv4, source-network/24/64 to set IPv6 too`},

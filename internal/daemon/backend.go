@@ -27,9 +27,9 @@ const answerWithin = 2 * time.Second
 // comes later waits to be heard.
 const ordersWaiting = 16
 
-func newLoop(cfg *config.Config, h *host, own ownership.Config, tx *peer.Transport, sealer *wire.Sealer, open func(peer.Payload) *ownership.Beat, log *slog.Logger) *loop {
+func newLoop(cfg *config.Config, h *host, own ownership.Config, tx *peer.Transport, sealer *wire.Sealer, open func(peer.Payload) (*ownership.Beat, ownership.Path), detours *detours, log *slog.Logger) *loop {
 	l := &loop{
-		log: log, data: h.data, tx: tx, sealer: sealer, open: open,
+		log: log, data: h.data, tx: tx, sealer: sealer, open: open, detours: detours,
 		node: ownership.New(own, now()), incarnation: own.Self.Incarnation,
 		keepIncarnation: func(n uint64) error { return writeIncarnation(filepath.Join(cfg.StateDir, incarnationFile), n) },
 		events:          newJournal(), strangers: newStrangers(h.addresses(), log),

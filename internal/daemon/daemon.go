@@ -30,9 +30,11 @@ type daemon struct {
 
 	host   *host
 	tx     *peer.Transport
-	ear    *ear
+	ears   ears
 	memory *memory
 	loop   *loop
+
+	detours *detours
 }
 
 // Run serves until ctx is done, then says goodbye and leaves the host as it
@@ -112,7 +114,7 @@ func (d *daemon) connect(keys config.Keys) error {
 	if err != nil {
 		return err
 	}
-	part, err := wire.PartSize(link.MTU)
+	part, err := partSize(link, cfg.Heartbeat.Interfaces)
 	if err != nil {
 		return errors.Join(fmt.Errorf("interface %s: %w", link.Name, err), tx.Close())
 	}
@@ -120,15 +122,12 @@ func (d *daemon) connect(keys config.Keys) error {
 	if err != nil {
 		return errors.Join(err, tx.Close())
 	}
-	opener, err := wire.NewOpener(wire.OpenerConfig{Keys: keys.Accepted(), Cluster: cfg.Cluster, Self: self, Heard: d.memory.recall()})
-	if err != nil {
-		return errors.Join(err, tx.Close())
-	}
-	if d.ear, err = newEar(opener, keys); err != nil {
+	if d.ears, err = newEars(wire.OpenerConfig{Keys: keys.Accepted(), Cluster: cfg.Cluster, Self: self, Heard: d.memory.recall()}, keys); err != nil {
 		return errors.Join(err, tx.Close())
 	}
 	d.tx = tx
-	d.loop = newLoop(cfg, d.host, ownershipConfig(cfg, d.host, self, source, keys.Hash), tx, sealer, d.open, d.log)
+	d.detours = newDetours(cfg, d.host.addresses(), source, d.openDetoured, tx.Interrupt, d.log)
+	d.loop = newLoop(cfg, d.host, ownershipConfig(cfg, d.host, self, source, keys.Hash), tx, sealer, d.openService, d.detours, d.log)
 	return nil
 }
 
@@ -162,7 +161,8 @@ func (d *daemon) serve(ctx context.Context, socket net.Listener, hangups <-chan 
 		return api.NewServer(d, d.log).Run(inner, socket)
 	})
 	rest.Go(func() { d.obey(inner, hangups) })
-	rest.Go(func() { d.memory.keep(inner, d.ear) })
+	rest.Go(func() { d.memory.keep(inner, d.ears) })
+	rest.Go(func() { d.detours.run(inner) })
 
 	for _, w := range d.cfg.Warnings {
 		d.log.Warn(w.Error())
@@ -187,10 +187,21 @@ func (d *daemon) serve(ctx context.Context, socket net.Listener, hangups <-chan 
 	return err
 }
 
+// openService is for what comes on the service interface.
+func (d *daemon) openService(p peer.Payload) (*ownership.Beat, ownership.Path) {
+	if p.Beside() {
+		return d.openDetoured(p), ownership.PathSecond
+	}
+	return d.open(d.ears.service, p), ownership.PathService
+}
+
+// openDetoured is for what comes by any other path.
+func (d *daemon) openDetoured(p peer.Payload) *ownership.Beat { return d.open(d.ears.second, p) }
+
 // open turns a payload into a beat, nil if it is none or not whole yet. What is
 // dropped is counted by the opener, and told of where a person should know.
-func (d *daemon) open(p peer.Payload) *ownership.Beat {
-	beat, reason := d.ear.open(p.Data)
+func (d *daemon) open(by *ear, p peer.Payload) *ownership.Beat {
+	beat, reason := by.open(p.Data)
 	if reason.Dropped() {
 		d.loop.strangers.see(reason, p, now())
 	}

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -13,7 +14,39 @@ import (
 	"github.com/rota-cluster/rota/internal/wire"
 )
 
-// ear is the Opener, which the receiving goroutine uses, with what others
+// ears are the Openers: one for the service path, one for all others, so that a
+// beat that comes by both is told by both.
+type ears struct{ service, second *ear }
+
+func newEars(c wire.OpenerConfig, keys config.Keys) (ears, error) {
+	var e ears
+	for _, one := range []**ear{&e.service, &e.second} {
+		opener, err := wire.NewOpener(c)
+		if err != nil {
+			return e, err
+		}
+		if *one, err = newEar(opener, keys); err != nil {
+			return e, err
+		}
+	}
+	return e, nil
+}
+
+// accept replaces the accepted keys.
+func (e ears) accept(keys config.Keys) error {
+	return errors.Join(e.service.accept(keys), e.second.accept(keys))
+}
+
+// keyOf is the id of the key that a sender's newest beat was sealed with, of
+// those that came by the path by which it is heard now.
+func (e ears) keyOf(n ownership.NodeStatus) (id string, known bool) {
+	if n.Path == ownership.PathService {
+		return e.service.keyOf(n.Ref)
+	}
+	return e.second.keyOf(n.Ref)
+}
+
+// ear is an Opener, which a receiving goroutine uses, with what others
 // may do to it meanwhile.
 type ear struct {
 	mu     sync.Mutex
@@ -119,7 +152,7 @@ func (d *daemon) reloadKeys(ctx context.Context) error {
 
 // useKeys is for the loop, to which the sealer belongs.
 func (d *daemon) useKeys(keys config.Keys) error {
-	if err := d.ear.accept(keys); err != nil {
+	if err := d.ears.accept(keys); err != nil {
 		return err
 	}
 	return d.loop.sealer.SetKey(keys.Seal)
@@ -142,7 +175,7 @@ func (d *daemon) judgeKeys(keys config.Keys) error {
 		if n.Self || n.Silent || n.Left {
 			continue
 		}
-		if id, known := d.ear.keyOf(n.Ref); known && !slices.Contains(ids, id) {
+		if id, known := d.ears.keyOf(n); known && !slices.Contains(ids, id) {
 			return fmt.Errorf("key file %s lacks the key %s that %s still seals with: copy the file to %s and reload it there first, or stop that node",
 				d.cfg.KeyFile, id, n.Name, n.Name)
 		}
@@ -152,6 +185,6 @@ func (d *daemon) judgeKeys(keys config.Keys) error {
 
 // logKeys says which keys are in use, by their ids, never by themselves.
 func (d *daemon) logKeys(what string) {
-	ids := d.ear.keysInUse()
+	ids := d.ears.service.keysInUse()
 	d.log.Info(what, "seals_with", ids[0], "accepts", strings.Join(ids, " "))
 }

@@ -27,8 +27,9 @@ type loop struct {
 	sealer *wire.Sealer
 	events *journal
 
-	open func(peer.Payload) *ownership.Beat
-	sent uint64 // beats
+	open    func(peer.Payload) (*ownership.Beat, ownership.Path)
+	sent    uint64 // beats
+	detours *detours
 
 	state      ownership.State
 	stateSince time.Time
@@ -55,6 +56,9 @@ type loop struct {
 	frames      uint64         // its count of received frames then, if framesKnown
 	framesKnown bool
 	beatsSince  bool // a peer's beat has been received since
+
+	traffic      uint64 // packets for shared addresses at the last look, if trafficKnown
+	trafficKnown bool
 
 	strangers *strangers
 	began     ownership.Time // of the loop
@@ -106,15 +110,24 @@ func (l *loop) turn() error {
 	if now := datapath.Now(); now >= l.wakeAt {
 		return l.wake()
 	}
+	select {
+	case a := <-l.detours.arrived:
+		return l.hear(a.beat, a.path)
+	default:
+	}
 	var failed error
 	err := l.tx.Receive(datapath.Wall(l.wakeAt), func(p peer.Payload) {
-		if beat := l.open(p); beat != nil {
+		if beat, path := l.open(p); beat != nil {
 			l.beatsSince = true
-			l.heard = l.heard || beat.From.Name != l.name
-			failed = l.step(ownership.BeatReceived{Beat: beat})
+			failed = l.hear(beat, path)
 		}
 	})
 	return errors.Join(err, failed)
+}
+
+func (l *loop) hear(beat *ownership.Beat, path ownership.Path) error {
+	l.heard = l.heard || beat.From.Name != l.name
+	return l.step(ownership.BeatReceived{Beat: beat, Path: path})
 }
 
 // errStopping answers those who ask too late.
@@ -153,6 +166,9 @@ func (l *loop) wake() error {
 		if err := l.lookAtFrames(now); err != nil {
 			return err
 		}
+	}
+	if err := l.lookAtTraffic(); err != nil {
+		return err
 	}
 	if l.lingering.any() && !l.looking && now >= l.nextLook {
 		l.looking, l.nextLook = true, now+lookEvery
@@ -200,6 +216,28 @@ func (l *loop) lookAtFrames(now ownership.Time) error {
 	return l.step(ownership.FramesSeen{})
 }
 
+// lookAtTraffic tells the state machine, while it asks, when clients' packets come.
+func (l *loop) lookAtTraffic() error {
+	if !l.node.InDoubt() {
+		l.trafficKnown = false
+		return nil
+	}
+	counts, err := l.data.Counters()
+	if err != nil {
+		return nil // it has to judge without
+	}
+	var packets uint64
+	for _, c := range counts {
+		packets += c.FromClients()
+	}
+	seen := l.trafficKnown && packets != l.traffic
+	l.traffic, l.trafficKnown = packets, true
+	if !seen {
+		return nil
+	}
+	return l.step(ownership.TrafficSeen{})
+}
+
 func (l *loop) settleLook(look socketLook) error {
 	l.looking = false
 	if look.err != nil {
@@ -243,7 +281,7 @@ func (l *loop) perform(effect ownership.Effect) error {
 			return fmt.Errorf("renew lease: %w", err)
 		}
 	case ownership.Send:
-		return l.send(e.Beat)
+		return l.send(e.Beat, e.Direct)
 	case ownership.SetIncarnation:
 		return l.speakAs(e.Incarnation)
 	case ownership.WakeAt:
@@ -269,10 +307,11 @@ func (l *loop) speakAs(incarnation uint64) error {
 // send is best effort: a beat that is not sent is a beat that is lost. A
 // failure is told once, when it begins and when it ends; it is an error only
 // if no beat can ever be sent again.
-func (l *loop) send(beat *ownership.Beat) error {
+func (l *loop) send(beat *ownership.Beat, direct []ownership.Recipient) error {
 	parts, err := l.sealer.Seal(beat)
 	if err == nil {
 		err = l.tx.Send(parts)
+		l.detours.send(parts, direct)
 		l.sent++
 	}
 	if errors.Is(err, peer.ErrInterfaceGone) {

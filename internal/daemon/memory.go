@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,7 +53,7 @@ func (m *memory) recall() []wire.Heard {
 }
 
 // keep notes what ear has heard now and then, until ctx is done.
-func (m *memory) keep(ctx context.Context, e *ear) {
+func (m *memory) keep(ctx context.Context, e ears) {
 	tick := time.NewTicker(noteEvery)
 	defer tick.Stop()
 	for {
@@ -91,7 +93,25 @@ func parseHeard(text string) ([]wire.Heard, error) {
 	return heard, nil
 }
 
-// heard is what the opener after this one needs to know.
+// heard is what the openers after these need to know.
+func (e ears) heard() []wire.Heard {
+	return newest(e.service.heard(), e.second.heard())
+}
+
+// newest merges what two openers have heard: of each sender the newer.
+func newest(heard, others []wire.Heard) []wire.Heard {
+	for _, h := range others {
+		i := slices.IndexFunc(heard, func(o wire.Heard) bool { return o.From.Name == h.From.Name })
+		switch {
+		case i < 0:
+			heard = append(heard, h)
+		case cmp.Or(cmp.Compare(h.From.Incarnation, heard[i].From.Incarnation), cmp.Compare(h.Seq, heard[i].Seq)) > 0:
+			heard[i] = h
+		}
+	}
+	return heard
+}
+
 func (e *ear) heard() []wire.Heard {
 	e.mu.Lock()
 	defer e.mu.Unlock()

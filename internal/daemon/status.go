@@ -54,15 +54,24 @@ func (d *daemon) heartbeat(sent uint64) api.Heartbeat {
 	ms := func(t time.Duration) float64 { return float64(t) / float64(time.Millisecond) }
 	h := api.Heartbeat{
 		IntervalMS: ms(d.cfg.Heartbeat.Interval), LeaseMS: ms(d.cfg.Heartbeat.Lease), Sent: sent, Dropped: map[string]uint64{},
-		Keys: d.ear.keysInUse(),
+		Keys: d.ears.service.keysInUse(), Paths: d.detours.status(),
 	}
-	for r, n := range d.ear.counts() {
+	for r, n := range d.ears.service.counts() {
 		switch reason := wire.Reason(r); {
 		case reason == wire.ReasonAccepted:
 			h.Received = n
 		case reason.Dropped() && n > 0:
 			h.Dropped[reason.String()] = n
 		}
+	}
+	for r, n := range d.ears.second.counts() {
+		// One that has come by another of these paths before counts as replayed here.
+		if reason := wire.Reason(r); reason.Dropped() && reason != wire.ReasonReplayed && n > 0 {
+			h.Dropped["second-"+reason.String()] = n
+		}
+	}
+	if n := d.detours.overruns.Load(); n > 0 {
+		h.Dropped["second-overrun"] = n
 	}
 	c := d.tx.Counters()
 	for f, n := range c.Faults {
@@ -91,6 +100,9 @@ func nodeOf(n ownership.NodeStatus) api.Node {
 	out := api.Node{
 		Name: n.Name, Incarnation: n.Incarnation, State: api.State(n.State.String()), Address: n.Address,
 		HeardMS: n.HeardAgo.Milliseconds(), Health: append([]string{}, n.Health...), Self: n.Self,
+	}
+	if !n.Self && !n.Silent && !n.Left {
+		out.Path = n.Path.String()
 	}
 	if len(n.Weights) > 0 {
 		out.Weight = int(n.Weights[0])
@@ -176,6 +188,11 @@ func (d *daemon) warnings(own ownership.Status, held bool) []api.Warning {
 		ws = append(ws, api.Warning{Code: "not-serving", Text: "hears no peer, but others at its shared address whom it does not understand: does not serve beside them"})
 	case own.Why != "":
 		ws = append(ws, api.Warning{Code: "not-serving", Text: own.Why})
+	}
+	for _, p := range d.detours.status() {
+		if p.Trouble != "" && p.Interface != "" {
+			ws = append(ws, api.Warning{Code: api.WarnSecondPath, Text: p.Trouble})
+		}
 	}
 	for _, w := range d.cfg.Warnings {
 		ws = append(ws, api.Warning{Code: "configuration", Text: w.Error()})

@@ -88,6 +88,9 @@ func describe(p peer.Payload) string {
 	if from, ok := wire.Claimed(p.Data); ok {
 		name = from.Name
 	}
+	if p.SourceMAC == (peer.MAC{}) {
+		return fmt.Sprintf("%s at %s, by unicast", name, p.Source)
+	}
 	return fmt.Sprintf("%s at %s, %s", name, p.Source, p.SourceMAC)
 }
 

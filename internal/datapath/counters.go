@@ -12,6 +12,16 @@ import (
 // counts as PassBeat in the filter, then as DropBeat in the adopter.
 type Counts [Verdicts]uint64
 
+// FromClients are those that hash to a bucket: what a client sent, whoever owns it.
+func (c *Counts) FromClients() (packets uint64) {
+	for v := range Verdict(Verdicts) {
+		if v >= PassMine && v <= PassContestedNew || v >= DropForeign && v <= DropContestedNoSocket {
+			packets += c[v]
+		}
+	}
+	return packets
+}
+
 // BucketCounts are packets that reached a bucket since the programs were first loaded.
 type BucketCounts struct {
 	Passed, Dropped uint64
