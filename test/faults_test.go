@@ -3,6 +3,7 @@ package test
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -117,7 +118,13 @@ func TestMajority(t *testing.T) {
 // ports are not free when the client closes them.
 func (c *cluster) asking(client *probe.Client) (stop func()) {
 	c.t.Helper()
-	flows, err := client.Flows(probe.FlowOptions{To: web(c.Shared()[0]), Flows: 2, Every: 50 * time.Millisecond})
+	return c.askingAt(client, c.Shared()[0])
+}
+
+// askingAt is asking at any address.
+func (c *cluster) askingAt(client *probe.Client, to netip.Addr) (stop func()) {
+	c.t.Helper()
+	flows, err := client.Flows(probe.FlowOptions{To: web(to), Flows: 2, Every: 50 * time.Millisecond})
 	must(c.t, err)
 	running := probe.Start(context.Background(), flows.Run)
 	return func() {

@@ -25,6 +25,7 @@ it is interrupted, and takes commands: cut, freeze, kill, heal, add, probe, …
 (help lists them). Everything is removed at the end.`,
 		Example: `  rota lab --nodes 5
   rota lab --interval 10ms --lease 50ms
+  rota lab --second-path
   rota lab --demo`,
 		Args:         cobra.NoArgs,
 		SilenceUsage: true,
@@ -47,6 +48,7 @@ it is interrupted, and takes commands: cut, freeze, kill, heal, add, probe, …
 	flags.DurationVar(&o.Lease, "lease", 0, "of a node (default the daemon's)")
 	flags.StringVar(&o.Quorum, "quorum", "", "none or majority (default the daemon's)")
 	flags.StringVar(&o.Datapath, "datapath", "", "auto, xdp, xdp-generic or tc (default the daemon's)")
+	flags.BoolVar(&o.SecondPath, "second-path", false, "a second network, by which beats go too")
 	return cmd
 }
 

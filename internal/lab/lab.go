@@ -105,7 +105,7 @@ func (l *Lab) settleAs(name string) error {
 		return errors.Join(err, dir.release())
 	}
 	s, err := segment.Build(segment.Options{
-		Name: name, BeatPort: config.DefaultBeatPort, Snooping: l.options.Snooping,
+		Name: name, BeatPort: config.DefaultBeatPort, Snooping: l.options.Snooping, Second: l.options.SecondPath,
 	})
 	if err != nil {
 		return errors.Join(err, dir.release())

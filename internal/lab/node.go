@@ -55,11 +55,27 @@ func (n *Node) LoseOneWay(d segment.Direction, l segment.Loss) error {
 	return n.lab.segment.SetLoss(n.host, d, l)
 }
 
-// Heal ends the losses at the node's port and puts its cable back. It does not
+// Heal ends the losses at the node's port and puts its cables back. It does not
 // end those between pairs (Lab.Partition).
 func (n *Node) Heal() error {
-	return errors.Join(n.lose(false, segment.Loss{}), n.lab.segment.SetCarrier(n.host, true))
+	failed := []error{n.lose(false, segment.Loss{}), n.lab.segment.SetCarrier(n.host, true)}
+	if n.lab.options.SecondPath {
+		failed = append(failed, n.PlugSecond())
+	}
+	return errors.Join(failed...)
 }
+
+// Unflood has the switch send the node only what is for its own MAC or for all
+// stations: neither the service's traffic nor beats, but everything else.
+func (n *Node) Unflood() error {
+	return n.LoseOneWay(segment.ToHost, segment.Loss{Flooded: segment.Certain})
+}
+
+// UnplugSecond pulls the node's cable of the second network, PlugSecond puts it back.
+func (n *Node) UnplugSecond() error { return n.lab.segment.SetSecondCarrier(n.host, false) }
+
+// PlugSecond puts it back.
+func (n *Node) PlugSecond() error { return n.lab.segment.SetSecondCarrier(n.host, true) }
 
 // Unplug pulls the node's cable; Heal puts it back. The node sees its carrier go.
 func (n *Node) Unplug() error {

@@ -64,8 +64,11 @@ func (l *Lab) configText(node string) string {
 	if l.options.Datapath != "" {
 		line("datapath: %s", l.options.Datapath)
 	}
-	if l.options.Interval != 0 || l.options.Lease != 0 {
+	if l.options.Interval != 0 || l.options.Lease != 0 || l.options.SecondPath {
 		line("heartbeat:")
+	}
+	if l.options.SecondPath {
+		line("  interfaces: [%s]", segment.SecondInterfaceName)
 	}
 	if l.options.Interval != 0 {
 		line("  interval: %s", l.options.Interval)

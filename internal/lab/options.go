@@ -42,6 +42,8 @@ type Options struct {
 
 	ClientAddresses int  // of each family and client: 1 … 64, default 4
 	Snooping        bool // the switch looks at IGMP and MLD instead of flooding
+	// SecondPath: the nodes are on another network too, and their beats go by both.
+	SecondPath bool
 
 	// Binary is what each node runs, as `BINARY run --config FILE`. Default: this program.
 	Binary string

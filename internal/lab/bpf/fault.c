@@ -2,8 +2,8 @@
 
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /*
- * Faults of a switch port: frames lost by chance, all of them or beats only,
- * per direction of the port and per pair of hosts.
+ * Faults of a switch port: frames lost by chance, all of them, beats only, or what
+ * the switch floods, per direction of the port and per pair of hosts.
  *
  * Attached to the switch's side of a host's cable: tc ingress sees what the
  * host sends, tc egress what it is sent.
@@ -21,6 +21,9 @@ enum direction {
 struct loss {
 	__u32 frames_ppm;
 	__u32 beats_ppm; /* of the frames that frames_ppm let through */
+	__u32 flooded_ppm; /* and of those, if they are for neither mac nor all stations */
+	__u8 mac[ETH_ALEN];
+	__u8 zero[2];
 };
 
 struct port {
@@ -88,13 +91,30 @@ static int is_beat(struct __sk_buff *skb)
 	return ((__u32)port[0] << 8 | port[1]) == beat_port;
 }
 
+/* Whether the frame is sent to the port although its host is not the one addressed. */
+static int is_flooded(struct __sk_buff *skb, struct loss *loss)
+{
+	__u8 to[ETH_ALEN];
+	int own = 1, all = 1, i;
+
+	if (bpf_skb_load_bytes(skb, 0, to, ETH_ALEN))
+		return 0;
+	for (i = 0; i < ETH_ALEN; i++) {
+		own &= to[i] == loss->mac[i];
+		all &= to[i] == 0xff;
+	}
+	return !own && !all;
+}
+
 static int loses(struct __sk_buff *skb, struct loss *loss)
 {
 	if (!loss)
 		return 0;
 	if (happens(loss->frames_ppm))
 		return 1;
-	return loss->beats_ppm && is_beat(skb) && happens(loss->beats_ppm);
+	if (loss->beats_ppm && is_beat(skb) && happens(loss->beats_ppm))
+		return 1;
+	return loss->flooded_ppm && is_flooded(skb, loss) && happens(loss->flooded_ppm);
 }
 
 static int drop(struct port *port)

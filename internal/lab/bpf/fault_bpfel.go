@@ -21,9 +21,12 @@ const (
 )
 
 type FaultLoss struct {
-	_         structs.HostLayout
-	FramesPpm uint32
-	BeatsPpm  uint32
+	_          structs.HostLayout
+	FramesPpm  uint32
+	BeatsPpm   uint32
+	FloodedPpm uint32
+	Mac        [6]uint8
+	Zero       [2]uint8
 }
 
 type FaultPair struct {

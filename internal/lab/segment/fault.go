@@ -34,6 +34,9 @@ func (d Direction) String() string {
 type Loss struct {
 	Frames uint32 // of a million frames, chosen at random
 	Beats  uint32 // of a million beats among the frames that Frames let through
+	// Flooded, of a million of those, if they are neither for the host's own MAC nor
+	// for all stations: what a switch sends to a port because it knows no better.
+	Flooded uint32
 }
 
 // loadFaults loads the programs that lose frames at the ports.
@@ -92,13 +95,13 @@ func (s *Segment) attachFaults(port netlink.Link) error {
 // SetLoss sets what the host's port loses of what passes it in a direction.
 func (s *Segment) SetLoss(h *Host, d Direction, l Loss) error {
 	key := portKey(h.port, d)
-	return setLoss(s.faults.PortLoss, &key, l)
+	return setLoss(s.faults.PortLoss, &key, l, h)
 }
 
 // SetPairLoss sets what is lost on the way from one host to another.
 func (s *Segment) SetPairLoss(from, to *Host, l Loss) error {
 	key := pairKey(from, to)
-	return setLoss(s.faults.PairLoss, &key, l)
+	return setLoss(s.faults.PairLoss, &key, l, to)
 }
 
 // Lost counts the frames that faults have taken at the host's port.
@@ -111,11 +114,12 @@ func (s *Segment) Lost(h *Host, d Direction) (uint64, error) {
 	return n, nil
 }
 
-func setLoss(m *ebpf.Map, key any, l Loss) error {
+func setLoss(m *ebpf.Map, key any, l Loss, at *Host) error {
 	if l == (Loss{}) {
 		return forget(m, key)
 	}
-	value := bpf.FaultLoss{FramesPpm: l.Frames, BeatsPpm: l.Beats}
+	value := bpf.FaultLoss{FramesPpm: l.Frames, BeatsPpm: l.Beats, FloodedPpm: l.Flooded}
+	copy(value.Mac[:], at.nic.MAC)
 	if err := m.Put(key, &value); err != nil {
 		return fmt.Errorf("set losses: %w", err)
 	}

@@ -12,8 +12,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// InterfaceName is every host's interface.
-const InterfaceName = "eth0"
+// InterfaceName is every host's interface, SecondInterfaceName the one by which
+// it is plugged into the second switch, if there is one.
+const (
+	InterfaceName       = "eth0"
+	SecondInterfaceName = "eth1"
+)
 
 // Host is one machine of the segment: a network namespace.
 type Host struct {
@@ -21,6 +25,8 @@ type Host struct {
 	nic   NIC
 	space *namespace
 	port  int // ifindex of the switch's end of the cable
+
+	secondPort int // of the second cable; 0: there is none
 }
 
 // Name of the host within the segment.
@@ -74,7 +80,7 @@ func (h *Host) Dial(ctx context.Context, network, address string) (c net.Conn, e
 // SetLink sets the host's interface up or down, as its administrator would.
 // Down makes the kernel forget the interface's IPv6 addresses.
 func (h *Host) SetLink(up bool) error {
-	return h.withInterface(func(links *netlink.Handle, eth netlink.Link) error {
+	return h.withInterface(InterfaceName, func(links *netlink.Handle, eth netlink.Link) error {
 		if up {
 			return links.LinkSetUp(eth)
 		}
@@ -82,22 +88,27 @@ func (h *Host) SetLink(up bool) error {
 	})
 }
 
+// RemoveSecond takes the host's second interface away, as when its card is pulled.
+func (h *Host) RemoveSecond() error {
+	return h.withInterface(SecondInterfaceName, func(links *netlink.Handle, eth netlink.Link) error { return links.LinkDel(eth) })
+}
+
 // AddAddress gives the host another address of its own.
 func (h *Host) AddAddress(p netip.Prefix) error {
-	return h.withInterface(func(links *netlink.Handle, eth netlink.Link) error {
+	return h.withInterface(InterfaceName, func(links *netlink.Handle, eth netlink.Link) error {
 		return addAddress(links, eth, p)
 	})
 }
 
 // RemoveAddress takes an address away again.
 func (h *Host) RemoveAddress(p netip.Prefix) error {
-	return h.withInterface(func(links *netlink.Handle, eth netlink.Link) error {
+	return h.withInterface(InterfaceName, func(links *netlink.Handle, eth netlink.Link) error {
 		return links.AddrDel(eth, &netlink.Addr{IPNet: ipNet(p)})
 	})
 }
 
 func (h *Host) configure() error {
-	return h.withInterface(func(links *netlink.Handle, eth netlink.Link) error {
+	return h.withInterface(InterfaceName, func(links *netlink.Handle, eth netlink.Link) error {
 		lo, err := links.LinkByName("lo")
 		if err != nil {
 			return err
@@ -127,18 +138,18 @@ func addAddress(links *netlink.Handle, eth netlink.Link, p netip.Prefix) error {
 	return nil
 }
 
-func (h *Host) withInterface(f func(*netlink.Handle, netlink.Link) error) error {
+func (h *Host) withInterface(name string, f func(*netlink.Handle, netlink.Link) error) error {
 	links, err := netlink.NewHandleAt(h.space.handle)
 	if err != nil {
 		return fmt.Errorf("open netlink in %s: %w", h.name, err)
 	}
 	defer links.Close()
-	eth, err := links.LinkByName(InterfaceName)
+	eth, err := links.LinkByName(name)
 	if err != nil {
-		return fmt.Errorf("find %s of %s: %w", InterfaceName, h.name, err)
+		return fmt.Errorf("find %s of %s: %w", name, h.name, err)
 	}
 	if err := f(links, eth); err != nil {
-		return fmt.Errorf("%s of %s: %w", InterfaceName, h.name, err)
+		return fmt.Errorf("%s of %s: %w", name, h.name, err)
 	}
 	return nil
 }

@@ -15,7 +15,12 @@ import (
 	"github.com/rota-cluster/rota/internal/lab/bpf"
 )
 
-const bridgeName = "br0"
+const (
+	bridgeName = "br0"
+	secondName = "br1" // of Options.Second
+	// secondPort ends the names of the second switch's ports.
+	secondPort = ".2"
+)
 
 // Options of a segment.
 type Options struct {
@@ -29,6 +34,8 @@ type Options struct {
 	// Ageing is how long the switch remembers where a MAC is; 0 means the
 	// bridge's own default, 300 s.
 	Ageing time.Duration
+	// Second: every host is also plugged into another switch, by SecondInterfaceName.
+	Second bool
 }
 
 // Segment is a switch and the hosts plugged into it. Its methods may not be
@@ -38,14 +45,18 @@ type Segment struct {
 	space   *namespace
 	links   *netlink.Handle // in the switch's namespace
 	bridge  int             // ifindex
+	second  int             // of the second switch; 0: there is none
 	faults  bpf.FaultObjects
 	hosts   []*Host
 }
 
 var (
 	segmentName = regexp.MustCompile(`^[a-z0-9]{1,16}$`)
-	hostName    = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,14}$`) // an interface of the switch has this name
+	hostName    = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*$`) // an interface of the switch has this name
 )
+
+// maxHostName is IFNAMSIZ of linux/if.h without its closing zero.
+const maxHostName = 15
 
 // Build makes the switch. It needs root. os.ErrExist means that the name is taken.
 func Build(o Options) (_ *Segment, err error) {
@@ -71,7 +82,11 @@ func Build(o Options) (_ *Segment, err error) {
 	if s.links, err = netlink.NewHandleAt(s.space.handle); err != nil {
 		return nil, fmt.Errorf("open netlink in %s: %w", s.space.name, err)
 	}
-	return s, s.makeBridge()
+	if s.bridge, err = s.makeBridge(bridgeName); err != nil || !o.Second {
+		return s, err
+	}
+	s.second, err = s.makeBridge(secondName)
+	return s, err
 }
 
 func disableIPv6() error {
@@ -84,33 +99,36 @@ func disableIPv6() error {
 	return nil
 }
 
-func (s *Segment) makeBridge() error {
+func (s *Segment) makeBridge(name string) (index int, err error) {
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name = bridgeName
+	attrs.Name = name
 	bridge := &netlink.Bridge{LinkAttrs: attrs, MulticastSnooping: &s.options.Snooping}
 	if s.options.Ageing > 0 {
 		hundredths := uint32(s.options.Ageing / (10 * time.Millisecond)) // USER_HZ
 		bridge.AgeingTime = &hundredths
 	}
 	if err := s.links.LinkAdd(bridge); err != nil {
-		return fmt.Errorf("make the switch (needs the kernel's bridge): %w", err)
+		return 0, fmt.Errorf("make the switch (needs the kernel's bridge): %w", err)
 	}
-	link, err := s.links.LinkByName(bridgeName)
+	link, err := s.links.LinkByName(name)
 	if err != nil {
-		return fmt.Errorf("find the switch: %w", err)
+		return 0, fmt.Errorf("find the switch: %w", err)
 	}
-	s.bridge = link.Attrs().Index
 	if err := s.links.LinkSetUp(link); err != nil {
-		return fmt.Errorf("start the switch: %w", err)
+		return 0, fmt.Errorf("start the switch: %w", err)
 	}
-	return nil
+	return link.Attrs().Index, nil
 }
 
 // Attach makes a host and plugs it in. Its addresses are there, and its
 // interface is up, when Attach returns.
 func (s *Segment) Attach(name string, nic NIC) (_ *Host, err error) {
-	if !hostName.MatchString(name) || name == bridgeName || name == "switch" {
-		return nil, fmt.Errorf("host name %q: want 1 to 15 lower-case letters, digits and hyphens", name)
+	longest := maxHostName
+	if s.second != 0 {
+		longest -= len(secondPort)
+	}
+	if !hostName.MatchString(name) || len(name) > longest || name == bridgeName || name == "switch" {
+		return nil, fmt.Errorf("host name %q: want 1 to %d lower-case letters, digits and hyphens", name, longest)
 	}
 	h := &Host{name: name, nic: nic}
 	if h.space, err = newNamespace(prefix(s.options.Name) + name); err != nil {
@@ -124,6 +142,9 @@ func (s *Segment) Attach(name string, nic NIC) (_ *Host, err error) {
 	}()
 	if err := s.plugIn(h); err != nil {
 		return nil, fmt.Errorf("plug in %s: %w", name, err)
+	}
+	if err := s.plugInSecond(h); err != nil {
+		return nil, fmt.Errorf("plug %s into the second switch: %w", name, err)
 	}
 	if err := h.configure(); err != nil {
 		return nil, fmt.Errorf("configure %s: %w", name, err)
@@ -139,19 +160,9 @@ func (s *Segment) Detach(h *Host) error {
 
 // plugIn makes the cable: a veth pair whose one end is a port of the switch.
 func (s *Segment) plugIn(h *Host) error {
-	attrs := netlink.NewLinkAttrs()
-	attrs.Name = h.name
-	attrs.MasterIndex = s.bridge
-	cable := netlink.NewVeth(attrs)
-	cable.PeerName = InterfaceName
-	cable.PeerHardwareAddr = h.nic.MAC
-	cable.PeerNamespace = netlink.NsFd(int(h.space.handle))
-	if err := s.links.LinkAdd(cable); err != nil {
-		return fmt.Errorf("make a veth pair: %w", err)
-	}
-	port, err := s.links.LinkByName(h.name)
+	port, err := s.cable(h, s.bridge, h.name, InterfaceName, h.nic.MAC)
 	if err != nil {
-		return fmt.Errorf("find the port: %w", err)
+		return err
 	}
 	h.port = port.Attrs().Index
 	if err := s.attachFaults(port); err != nil {
@@ -163,9 +174,64 @@ func (s *Segment) plugIn(h *Host) error {
 	return nil
 }
 
+// plugInSecond does the same with the second switch, if there is one. It has no faults
+// but its cables; and the hosts have no addresses there.
+func (s *Segment) plugInSecond(h *Host) error {
+	if s.second == 0 {
+		return nil
+	}
+	port, err := s.cable(h, s.second, h.name+secondPort, SecondInterfaceName, secondMAC(h.nic.MAC))
+	if err != nil {
+		return err
+	}
+	h.secondPort = port.Attrs().Index
+	if err := s.links.LinkSetUp(port); err != nil {
+		return fmt.Errorf("start the port: %w", err)
+	}
+	return h.withInterface(SecondInterfaceName, func(links *netlink.Handle, eth netlink.Link) error { return links.LinkSetUp(eth) })
+}
+
+// secondMAC differs from the first in what no host of the lab has of its own.
+func secondMAC(mac net.HardwareAddr) net.HardwareAddr {
+	second := slices.Clone(mac)
+	second[1] ^= 0x80
+	return second
+}
+
+// cable makes a veth pair, and returns the switch's end.
+func (s *Segment) cable(h *Host, bridge int, port, eth string, mac net.HardwareAddr) (netlink.Link, error) {
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = port
+	attrs.MasterIndex = bridge
+	cable := netlink.NewVeth(attrs)
+	cable.PeerName = eth
+	cable.PeerHardwareAddr = mac
+	cable.PeerNamespace = netlink.NsFd(int(h.space.handle))
+	if err := s.links.LinkAdd(cable); err != nil {
+		return nil, fmt.Errorf("make a veth pair: %w", err)
+	}
+	link, err := s.links.LinkByName(port)
+	if err != nil {
+		return nil, fmt.Errorf("find the port: %w", err)
+	}
+	return link, nil
+}
+
+// SetSecondCarrier pulls the host's cable out of the second switch, or puts it back.
+func (s *Segment) SetSecondCarrier(h *Host, on bool) error {
+	if s.second == 0 {
+		return fmt.Errorf("%s: there is no second switch", h.name)
+	}
+	return s.setPort(h, h.secondPort, on)
+}
+
 // SetCarrier pulls the host's cable out of the switch, or puts it back.
 func (s *Segment) SetCarrier(h *Host, on bool) error {
-	port, err := s.links.LinkByIndex(h.port)
+	return s.setPort(h, h.port, on)
+}
+
+func (s *Segment) setPort(h *Host, index int, on bool) error {
+	port, err := s.links.LinkByIndex(index)
 	if err != nil {
 		return fmt.Errorf("find the port of %s: %w", h.name, err)
 	}
@@ -205,7 +271,7 @@ func (s *Segment) Close() error {
 	return errors.Join(failed...)
 }
 
-// NIC is a host's only interface.
+// NIC is a host's interface.
 type NIC struct {
 	MAC       net.HardwareAddr // 6 bytes, its own
 	Addresses []netip.Prefix   // with the network's length

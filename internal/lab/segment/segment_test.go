@@ -114,6 +114,7 @@ func TestLossesTakeWhatTheySay(t *testing.T) {
 		{"half of the beats", port(s, h[1], ToHost), Loss{Beats: Certain / 2}, h[1], beatPort, sent * 40 / 100, sent * 60 / 100},
 		{"a broken pair takes all between the two", pair(s, h[0], h[1]), Loss{Frames: Certain}, h[1], other, 0, 0},
 		{"a broken pair leaves the third alone", pair(s, h[0], h[1]), Loss{Frames: Certain}, h[2], other, sent, sent},
+		{"what is for the host alone is not flooded", port(s, h[1], ToHost), Loss{Flooded: Certain}, h[1], other, sent, sent},
 		{"a pair may lose beats only", pair(s, h[0], h[1]), Loss{Beats: Certain}, h[1], beatPort, 0, 0},
 	}
 	for _, c := range cases {
@@ -155,6 +156,82 @@ func pair(s *Segment, from, to *Host) func(Loss) error {
 	return func(l Loss) error { return s.SetPairLoss(from, to, l) }
 }
 
+// What is sent to a MAC that the switch does not know goes to all, until it is not flooded
+// to one any more.
+func TestFloodingEndsAtOnePort(t *testing.T) {
+	s := newSegment(t, 3)
+	h := s.Hosts()
+	flooded := func(to *Host) int {
+		t.Helper()
+		err := h[0].withInterface(InterfaceName, func(links *netlink.Handle, eth netlink.Link) error {
+			return links.NeighSet(&netlink.Neigh{
+				LinkIndex: eth.Attrs().Index, IP: to.addr4().AsSlice(),
+				State: netlink.NUD_PERMANENT, HardwareAddr: net.HardwareAddr{3, 0, 0x5e, 0, 0, 1},
+			})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return arrivals(t, h[0], netip.AddrPortFrom(to.addr4(), 9000), to, 5)
+	}
+	for _, to := range h[1:] {
+		if n := flooded(to); n != 5 {
+			t.Fatalf("%d of 5 flooded datagrams arrive at %s", n, to.Name())
+		}
+	}
+	if err := s.SetLoss(h[1], ToHost, Loss{Flooded: Certain}); err != nil {
+		t.Fatal(err)
+	}
+	if n := flooded(h[1]); n != 0 {
+		t.Errorf("%d of 5 flooded datagrams arrive where nothing is flooded", n)
+	}
+	if n := flooded(h[2]); n != 5 {
+		t.Errorf("%d of 5 flooded datagrams arrive at the other port", n)
+	}
+	if n := arrivals(t, h[2], netip.AddrPortFrom(h[1].addr4(), 9000), h[1], 5); n != 5 {
+		t.Errorf("%d of 5 datagrams for the host alone arrive, its MAC asked for by broadcast", n)
+	}
+}
+
+func TestSecondSwitch(t *testing.T) {
+	s, err := Build(Options{Name: fmt.Sprintf("t%d", os.Getpid()), Second: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := s.Attach("fourteen-chars", nic(1)); err == nil {
+		t.Error("a name too long for the second port")
+	}
+	var own [2]netip.Addr
+	for i := range own {
+		h, err := s.Attach(fmt.Sprintf("h%d", i+1), nic(i+1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		own[i] = netip.MustParseAddr(fmt.Sprintf("198.51.100.%d", i+1))
+		err = h.withInterface(SecondInterfaceName, func(links *netlink.Handle, eth netlink.Link) error {
+			return addAddress(links, eth, netip.PrefixFrom(own[i], 24))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	a, b := s.Hosts()[0], s.Hosts()[1]
+	if err := s.SetCarrier(b, false); err != nil { // the first network is another
+		t.Fatal(err)
+	}
+	to := netip.AddrPortFrom(own[1], 9000)
+	waitFor(t, "datagrams by the second network", func() bool { return arrivals(t, a, to, b, 1) > 0 })
+	if err := s.SetSecondCarrier(b, false); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "no datagrams without a cable", func() bool { return arrivals(t, a, to, b, 1) == 0 })
+}
+
 func TestPulledCableIsSeenByTheHost(t *testing.T) {
 	s := newSegment(t, 1)
 	h := s.Hosts()[0]
@@ -164,7 +241,7 @@ func TestPulledCableIsSeenByTheHost(t *testing.T) {
 		}
 		waitFor(t, fmt.Sprintf("carrier %v", on), func() bool {
 			var up bool
-			err := h.withInterface(func(_ *netlink.Handle, eth netlink.Link) error {
+			err := h.withInterface(InterfaceName, func(_ *netlink.Handle, eth netlink.Link) error {
 				up = eth.Attrs().OperState == netlink.OperUp
 				return nil
 			})
