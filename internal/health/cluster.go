@@ -1,0 +1,93 @@
+package health
+
+import (
+	"slices"
+	"time"
+)
+
+// Told is what a node says of itself for one pool, in its beats.
+type Told struct {
+	Node string
+	// Weight is what it would carry if it were well: 0 by an operator's order,
+	// and of a node that does not take part (yet).
+	Weight  uint16
+	Leave   bool // it would leave
+	Illness Illness
+}
+
+// Decision about one node.
+type Decision struct {
+	Stays bool
+	// Degraded: it would leave but for this rule.
+	Degraded bool
+	// LessIll are the nodes that go on instead, when all are ill.
+	LessIll []string
+}
+
+// Decide says whether self, which is among them, goes on. Who is well does; if
+// nobody is who has any weight, the least ill go on.
+func Decide(self string, nodes []Told) Decision {
+	i := slices.IndexFunc(nodes, func(t Told) bool { return t.Node == self })
+	if i < 0 || !nodes[i].Leave {
+		return Decision{Stays: i >= 0}
+	}
+	least := ^Illness(0)
+	for _, t := range nodes {
+		switch {
+		case t.Weight == 0:
+		case !t.Leave:
+			return Decision{}
+		default:
+			least = min(least, t.Illness)
+		}
+	}
+	me := nodes[i]
+	if me.Weight > 0 && me.Illness <= least {
+		return Decision{Stays: true, Degraded: true}
+	}
+	var d Decision
+	for _, t := range nodes {
+		if t.Weight > 0 && t.Illness == least {
+			d.LessIll = append(d.LessIll, t.Node)
+		}
+	}
+	return d
+}
+
+// blameLasts is how long what all nodes have seen is not held against one:
+// they do not lose sight of a thing, nor find it again, in the same moment.
+const blameLasts = 30 * time.Second
+
+// Blame remembers which signs about something outside (a gateway, a named host)
+// all nodes have seen. Then the thing is to blame, not a node. The zero Blame
+// has seen nothing.
+type Blame struct {
+	until map[string]Time
+}
+
+// Update takes the names of such signs that each node sees now (State.Seen,
+// before it counts), this node included, and returns those that are to be
+// blamed on what they look at. One node alone blames nobody: nothing depends on it.
+func (b *Blame) Update(now Time, sees [][]string) []string {
+	if b.until == nil {
+		b.until = map[string]Time{}
+	}
+	if len(sees) > 1 {
+		for _, name := range sees[0] {
+			all := !slices.ContainsFunc(sees[1:], func(names []string) bool { return !slices.Contains(names, name) })
+			if all {
+				b.until[name] = now + blameLasts
+			}
+		}
+	}
+	var names []string
+	for name, until := range b.until {
+		if now < until {
+			names = append(names, name)
+		} else {
+			delete(b.until, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}

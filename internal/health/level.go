@@ -1,0 +1,79 @@
+package health
+
+import (
+	"cmp"
+	"time"
+)
+
+// Time is the time since an arbitrary origin, never going back.
+type Time = time.Duration
+
+// Level is how ill something is.
+type Level uint8
+
+const (
+	// OK asks for nothing.
+	OK Level = iota
+	// Warn: worth a look; the node carries less if so configured.
+	Warn
+	// Leave: the node should serve no longer.
+	Leave
+)
+
+var levelNames = [...]string{"ok", "warn", "leave"}
+
+func (l Level) String() string { return nameOf(levelNames[:], uint8(l)) }
+
+// Answer is what became of an attempt to read a sign.
+type Answer uint8
+
+const (
+	// Measured: there is a value.
+	Measured Answer = iota
+	// CannotTell: this kernel, this hardware or this container does not say.
+	CannotTell
+	// SwitchedOff: the configuration says not to look.
+	SwitchedOff
+	// Broken: it should be there and could not be read.
+	Broken
+)
+
+var answerNames = [...]string{"measured", "cannot tell", "switched off", "broken"}
+
+func (a Answer) String() string { return nameOf(answerNames[:], uint8(a)) }
+
+func nameOf(names []string, i uint8) string {
+	if int(i) < len(names) {
+		return names[i]
+	}
+	return "unknown"
+}
+
+// Reading is one look at a sign.
+type Reading struct {
+	Answer Answer
+	Value  float64 // if Measured
+	Text   string  // what was seen, or why there is no value: one line
+}
+
+// Limit is a threshold; the zero Limit is none.
+type Limit struct {
+	value float64
+	set   bool
+}
+
+// At is the limit of that value.
+func At(value float64) Limit { return Limit{value: value, set: true} }
+
+// Value is the threshold, if there is one.
+func (l Limit) Value() (float64, bool) { return l.value, l.set }
+
+// passed tells whether v is at the limit or beyond it; with slack, whether it
+// has come back by less than that part of the limit.
+func (l Limit) passed(v float64, low bool, slack float64) bool {
+	back := slack * max(l.value, -l.value)
+	if low {
+		return l.set && cmp.Compare(v, l.value+back) <= 0
+	}
+	return l.set && cmp.Compare(v, l.value-back) >= 0
+}

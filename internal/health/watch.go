@@ -1,0 +1,60 @@
+package health
+
+import "time"
+
+// Rule says when the readings of a sign are too much.
+type Rule struct {
+	Warn, Leave Limit
+	Low         bool          // what counts is too little: a reading at the limit or below it
+	For         time.Duration // every reading of so long must be past a limit before it counts
+	Slack       float64       // a reading is good again when it has come back by this part of the limit
+	Stay        time.Duration // readings must have been good for so long before the level goes down
+}
+
+// State is what is known of a sign or check.
+type State struct {
+	Level Level
+	Since Time
+	// Limit is the threshold that the level stands for, none with OK and of checks.
+	Limit   Limit
+	Reading Reading
+	// Seen is the level of the newest reading alone, whatever For, Stay and patience say.
+	Seen Level
+	// Held is how much longer the level stays although the readings are good.
+	Held time.Duration
+}
+
+// Watch judges the readings of one sign. The zero Watch has read nothing.
+type Watch struct {
+	ladder ladder
+	past   [Leave + 1]bool // the readings have been past the level's limit,
+	from   [Leave + 1]Time // since then
+}
+
+// Read takes a reading. One without a value is no evidence of illness.
+func (w *Watch) Read(now Time, rule Rule, r Reading) State {
+	limits := [...]Limit{OK: {}, Warn: rule.Warn, Leave: rule.Leave}
+	seen, rise, keep := OK, OK, OK
+	for level := Warn; level <= Leave; level++ {
+		limit := limits[level]
+		past := r.Answer == Measured && limit.passed(r.Value, rule.Low, 0)
+		if past && !w.past[level] {
+			w.from[level] = now
+		}
+		w.past[level] = past
+		if past {
+			seen = level
+		}
+		if past && now-w.from[level] >= rule.For {
+			rise = level
+		}
+		if r.Answer == Measured && limit.passed(r.Value, rule.Low, rule.Slack) && level <= w.ladder.level {
+			keep = level
+		}
+	}
+	w.ladder.move(now, rise, max(rise, keep), rule.Stay)
+	return State{
+		Level: w.ladder.level, Since: w.ladder.since, Limit: limits[w.ladder.level], Reading: r,
+		Seen: seen, Held: w.ladder.held(now, rule.Stay),
+	}
+}

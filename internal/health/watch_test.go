@@ -1,0 +1,172 @@
+package health
+
+import (
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// story feeds a watch one reading a second and writes down the levels: one
+// letter per reading.
+func story(rule Rule, readings ...Reading) string {
+	var w Watch
+	var b strings.Builder
+	for i, r := range readings {
+		b.WriteByte("owl"[w.Read(time.Duration(i)*time.Second, rule, r).Level])
+	}
+	return b.String()
+}
+
+func values(vs ...float64) (rs []Reading) {
+	for _, v := range vs {
+		rs = append(rs, Reading{Value: v})
+	}
+	return rs
+}
+
+func TestWatch(t *testing.T) {
+	for _, row := range []struct {
+		name     string
+		rule     Rule
+		readings []Reading
+		want     string
+	}{
+		{"without limits nothing is too much", Rule{}, values(0, 1e9), "oo"},
+		{"at the limit is past it", Rule{Warn: At(10)}, values(9, 10, 11, 9), "owwo"},
+		{"too little, where little is bad", Rule{Low: true, Warn: At(10), Leave: At(3)}, values(11, 10, 3, 4, 11), "owlwo"},
+		{"from well to leaving at once", Rule{Warn: At(10), Leave: At(40)}, values(0, 50), "ol"},
+		{"leaving without a warning", Rule{Leave: At(1)}, values(0, 1, 0), "olo"},
+		{"for: a short peak does not count", Rule{Leave: At(10), For: 3 * time.Second}, values(10, 10, 0, 10, 10, 10, 10), "ooooool"},
+		{"for: each limit has its own time", Rule{Warn: At(5), Leave: At(10), For: 2 * time.Second}, values(5, 5, 10, 10, 10), "oowwl"},
+		{"slack: good again only well below the limit", Rule{Warn: At(10), Slack: 0.2}, values(10, 9, 8.1, 8, 7.9), "wwwwo"},
+		{"slack: well above, where little is bad", Rule{Low: true, Warn: At(10), Slack: 0.2}, values(10, 11, 12, 12.1), "wwwo"},
+		{"slack does not make ill", Rule{Warn: At(10), Slack: 0.5}, values(9, 9, 9), "ooo"},
+		{"stay: it must have been good for so long", Rule{Warn: At(10), Stay: 3 * time.Second}, values(10, 0, 0, 0, 0), "wwwwo"},
+		{"stay begins anew with each bad reading", Rule{Warn: At(10), Stay: 2 * time.Second}, values(10, 0, 0, 10, 0, 0, 0), "wwwwwwo"},
+		{"from leaving to warning", Rule{Warn: At(5), Leave: At(10), Stay: time.Second}, values(10, 6, 6, 0, 0), "llwwo"},
+		{"no value makes nobody ill", Rule{Low: true, Warn: At(10)},
+			[]Reading{{Answer: CannotTell}, {Answer: SwitchedOff}, {Answer: Broken}}, "ooo"},
+		{"no value is no evidence that it lasts", Rule{Warn: At(10), Stay: time.Second},
+			[]Reading{{Value: 10}, {Answer: Broken}, {Answer: Broken}}, "wwo"},
+		{"a second fall is kept five seconds", Rule{Warn: At(10)}, values(10, 0, 10, 0, 0, 0, 0, 0, 0), "wowwwwwwo"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			if got := story(row.rule, row.readings...); got != row.want {
+				t.Errorf("got  %s\nwant %s", got, row.want)
+			}
+		})
+	}
+}
+
+func TestStateTellsWhy(t *testing.T) {
+	rule := Rule{Warn: At(10), Leave: At(40), For: time.Second, Stay: 30 * time.Second}
+	var w Watch
+	w.Read(0, rule, Reading{Value: 50})
+	if s := w.Read(time.Second/2, rule, Reading{Value: 50}); s.Level != OK || s.Seen != Leave {
+		t.Errorf("%+v: not long enough, but seen", s)
+	}
+	s := w.Read(time.Second, rule, Reading{Value: 51, Text: "stalled"})
+	if at, set := s.Limit.Value(); s.Level != Leave || s.Since != time.Second || at != 40 || !set || s.Reading.Value != 51 {
+		t.Errorf("%+v", s)
+	}
+	s = w.Read(11*time.Second, rule, Reading{Value: 1})
+	s = w.Read(21*time.Second, rule, Reading{Value: 1})
+	if s.Level != Leave || s.Held != 20*time.Second || s.Seen != OK {
+		t.Errorf("%+v: it stays 20s more", s)
+	}
+}
+
+// What flaps as fast as it is looked at makes a bounded number of changes.
+func TestFlapping(t *testing.T) {
+	type reader func(now Time, bad bool) State
+	var w Watch
+	var tally Tally
+	readers := map[string]reader{
+		"sign": func(now Time, bad bool) State {
+			r := Reading{}
+			if bad {
+				r.Value = 10
+			}
+			return w.Read(now, Rule{Leave: At(10)}, r)
+		},
+		"check": func(now Time, bad bool) State {
+			r := Result{}
+			if bad {
+				r.Level = Leave
+			}
+			return tally.Result(now, 1, 1, r)
+		},
+	}
+	for name, read := range readers {
+		t.Run(name, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(1, 2))
+			var minutes [60]int
+			var last Level
+			for now := Time(0); now < time.Hour; now += 50 * time.Millisecond {
+				// Ten times a second, and good for a while now and then, so that it comes back.
+				bad := now/(50*time.Millisecond)%2 == 0 && now/time.Minute%7 < 5 || random.IntN(1000) == 0
+				if s := read(now, bad); s.Level != last {
+					minutes[now/time.Minute]++
+					last = s.Level
+				}
+			}
+			for i, n := range minutes {
+				if n > 10 {
+					t.Errorf("minute %d has %d changes", i, n)
+				}
+			}
+			if slices.Max(minutes[5:]) == 0 {
+				t.Errorf("it never came back: %v", minutes)
+			}
+		})
+	}
+}
+
+// After a time without relapse everything is forgotten.
+func TestForgiven(t *testing.T) {
+	var w Watch
+	rule := Rule{Leave: At(1)}
+	read := func(now Time, v float64) Level { return w.Read(now, rule, Reading{Value: v}).Level }
+	for i := range Time(4) {
+		read(i*time.Minute, 1)
+		read(i*time.Minute+time.Second, 0)
+		read(i*time.Minute+50*time.Second, 0)
+	}
+	late := 4*time.Minute + Forget
+	read(late, 1)
+	if got := read(late+time.Second, 0); got != OK {
+		t.Errorf("%v: the first fall after a long time is not held against it", got)
+	}
+}
+
+func TestTally(t *testing.T) {
+	letters := map[rune]Result{'p': {}, 'w': {Level: Warn}, 'f': {Level: Leave}}
+	for _, row := range []struct {
+		name       string
+		rise, fall int
+		results    string
+		want       string
+	}{
+		{"the first pass is a verdict", 3, 3, "p", "o"},
+		{"the first failure is a verdict", 3, 3, "f", "l"},
+		{"fall failures in a row", 1, 3, "pffpfff", "ooooool"},
+		{"rise passes in a row", 3, 1, "pfppfppp", "ollllllo"},
+		{"a warning passes", 1, 1, "pwp", "owo"},
+		{"a warning stays through a failure that does not count", 1, 2, "wfw", "www"},
+		{"a warning counts as a pass for rise", 2, 1, "fww", "llw"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			var tally Tally
+			var b strings.Builder
+			for i, r := range row.results {
+				// So far apart that nothing waits out a relapse.
+				b.WriteByte("owl"[tally.Result(Time(i)*Forget, row.rise, row.fall, letters[r]).Level])
+			}
+			if b.String() != row.want {
+				t.Errorf("got  %s\nwant %s", b.String(), row.want)
+			}
+		})
+	}
+}
