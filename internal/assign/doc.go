@@ -1,5 +1,5 @@
 // Package assign turns the members of a view into a table: which node owns
-// which bucket. It knows nothing of beats, leases or health; weights already
+// which bucket. Table spreads a pool over the nodes, Single gives it to one. It knows nothing of beats, leases or health; weights already
 // contain them.
 //
 // Its one invariant: the same pool, buckets, nodes and pins give the same table

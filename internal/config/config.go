@@ -16,6 +16,7 @@ const (
 	MaxAllBuckets = 65536
 	MaxNodes      = ownership.MaxNodes
 	MaxWeight     = 1000
+	MaxPriority   = 1000
 	MinBuckets    = 2
 	MaxBuckets    = 65536
 	MaxInterfaces = 8 // of heartbeat
@@ -34,6 +35,7 @@ const (
 	DefaultSocket       = "/run/rota/rota.sock"
 	DefaultStateDir     = "/var/lib/rota"
 	DefaultWeight       = 100
+	DefaultPriority     = 100
 	DefaultInterval     = 50 * time.Millisecond
 	DefaultLease        = 300 * time.Millisecond
 	DefaultBeatPort     = 7479
@@ -67,6 +69,8 @@ type Config struct {
 type Node struct {
 	Name   string // "" from Parse if not given; Load then takes the hostname
 	Weight uint16 // 0 … MaxWeight
+	// Priority in pools with SpreadSingle that have none of their own: 0 … MaxPriority.
+	Priority uint16
 }
 
 // Heartbeat says how often a node speaks and how long its word is good.
@@ -88,7 +92,10 @@ type Pool struct {
 	Seed             *uint32 // nil: derived from the cluster's key
 	MAC              MAC
 	DrainTimeout     time.Duration // 0 … MaxDrainTimeout
-	Checks           []Check       // not acted on by this version
+	Spread           ownership.Spread
+	Preempt          bool    // with SpreadSingle
+	Priority         *uint16 // this node's in the pool, 0 … MaxPriority; nil: Node.Priority
+	Checks           []Check // not acted on by this version
 }
 
 // API is where the daemon answers questions and takes orders.
@@ -127,6 +134,14 @@ func (p Pool) SeedFrom(key []byte) uint32 {
 		return *p.Seed
 	}
 	return flowhash.Seed(key, p.Name)
+}
+
+// PriorityOf is the node's priority in the pool.
+func (p Pool) PriorityOf(n Node) uint16 {
+	if p.Priority != nil {
+		return *p.Priority
+	}
+	return n.Priority
 }
 
 // Hasher maps the pool's packets to its buckets.

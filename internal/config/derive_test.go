@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/rota-cluster/rota/internal/flowhash"
+	"github.com/rota-cluster/rota/internal/ownership"
 )
 
 func examplePool(t *testing.T) Pool {
@@ -66,6 +67,8 @@ func TestFingerprint(t *testing.T) {
 	same := map[string]func(*Pool){
 		"addresses in another order": func(p *Pool) { p.Addresses = []netip.Addr{p.Addresses[1], p.Addresses[0]} },
 		"drain timeout":              func(p *Pool) { p.DrainTimeout = 0 },
+		"priority":                   func(p *Pool) { p.Priority = new(uint16) },
+		"preempt of an even pool":    func(p *Pool) { p.Preempt = !p.Preempt },
 		"checks":                     func(p *Pool) { p.Checks = []Check{{Name: "a"}} },
 		"a prefix that does not count": func(p *Pool) {
 			p.Prefix4 = 8
@@ -90,6 +93,8 @@ func TestFingerprint(t *testing.T) {
 		{"prefix6", func(p *Pool) { p.Hash, p.Prefix6 = flowhash.SourceNetwork, 8 }},
 		{"buckets", func(p *Pool) { p.Buckets = 2 }},
 		{"MAC", func(p *Pool) { p.MAC.Mode = MACIGMP }},
+		{"spread", func(p *Pool) { p.Spread, p.Preempt = ownership.SpreadSingle, true }},
+		{"preempt", func(p *Pool) { p.Spread, p.Preempt = ownership.SpreadSingle, false }},
 		{"given MAC", func(p *Pool) { p.MAC.Given = []byte{3, 0, 0, 0, 0, 1} }},
 	}
 	for _, o := range other {

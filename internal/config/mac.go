@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/rota-cluster/rota/internal/ownership"
 )
 
 // MACMode is how frames for the shared addresses reach every node.
@@ -79,11 +81,14 @@ func macDigest(cluster string) [sha256.Size]byte {
 }
 
 // Fingerprint covers what the nodes of a pool must agree on to share it:
-// addresses in any order, hash, seed, buckets and MAC. seed is SeedFrom's.
+// addresses in any order, hash, seed, buckets, MAC and spread. seed is SeedFrom's.
 func (p Pool) Fingerprint(seed uint32) uint64 {
 	addrs := slices.SortedFunc(slices.Values(p.Addresses), netip.Addr.Compare)
 	var b strings.Builder
 	fmt.Fprintf(&b, "rota pool 1\n%s\n%v\n%s\n%d\n%d\n%s\n", p.Name, addrs, p.HashText(), seed, p.Buckets, p.MAC)
+	if p.Spread == ownership.SpreadSingle {
+		fmt.Fprintf(&b, "single, preempt %v\n", p.Preempt)
+	}
 	sum := sha256.Sum256([]byte(b.String()))
 	return binary.BigEndian.Uint64(sum[:])
 }

@@ -68,7 +68,7 @@ func Parse(path string, data []byte) (*Config, error) {
 
 func defaults() *Config {
 	return &Config{
-		Node:      Node{Weight: DefaultWeight},
+		Node:      Node{Weight: DefaultWeight, Priority: DefaultPriority},
 		Heartbeat: Heartbeat{Interval: DefaultInterval, Lease: DefaultLease, Port: DefaultBeatPort},
 		API:       API{Socket: DefaultSocket},
 		StateDir:  DefaultStateDir,
@@ -118,8 +118,9 @@ func (c *Config) readQuorumNodes(seen map[string]value) {
 
 func (c *Config) readNode(v value) {
 	v.mapping(keys{
-		"name":   func(v value) { v.name(&c.Node.Name) },
-		"weight": func(v value) { set(&c.Node.Weight)(v.number(0, MaxWeight)) },
+		"name":     func(v value) { v.name(&c.Node.Name) },
+		"weight":   func(v value) { set(&c.Node.Weight)(v.number(0, MaxWeight)) },
+		"priority": func(v value) { set(&c.Node.Priority)(v.number(0, MaxPriority)) },
 	})
 }
 

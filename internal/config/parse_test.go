@@ -58,14 +58,14 @@ func TestDefaults(t *testing.T) {
 	got := mustParse(t, minimal)
 	want := &Config{
 		Cluster:   "web",
-		Node:      Node{Weight: 100},
+		Node:      Node{Weight: 100, Priority: 100},
 		Interface: "eth0",
 		KeyFile:   "/etc/rota/key",
 		Heartbeat: Heartbeat{Interval: 50 * time.Millisecond, Lease: 300 * time.Millisecond, Port: 7479},
 		Pools: []Pool{{
 			Name: "web", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.10")},
 			Hash: flowhash.SourceAddressPort, Prefix4: 24, Prefix6: 64, Buckets: 4096,
-			DrainTimeout: 5 * time.Minute,
+			DrainTimeout: 5 * time.Minute, Preempt: true,
 		}},
 		API:      API{Socket: "/run/rota/rota.sock"},
 		StateDir: "/var/lib/rota",
@@ -76,10 +76,10 @@ func TestDefaults(t *testing.T) {
 }
 
 func TestEveryValue(t *testing.T) {
-	seed := uint32(7)
+	seed, priority, one := uint32(7), uint16(200), uint16(1)
 	full := `
 cluster: c-1
-node: {name: node-b.example.com, weight: 0}
+node: {name: node-b.example.com, weight: 0, priority: 0}
 interface: eth0.100
 key_file: k
 datapath: xdp-generic
@@ -87,7 +87,7 @@ heartbeat: {interval: 10ms, lease: 50ms, port: 7000, interfaces: [eth1, eth2.7]}
 quorum: majority
 expected_nodes: 3
 pools:
-  - {name: zoo, addresses: ["2001:db8::1"], mac: unicast, hash: source-network/26/56}
+  - {name: zoo, addresses: ["2001:db8::1"], mac: unicast, hash: source-network/26/56, priority: 1, preempt: false}
   - name: app
     addresses: [192.0.2.10, 2001:db8::10]
     hash: source-network/16
@@ -95,6 +95,9 @@ pools:
     seed: 0x7
     mac: 01-00-5E-01-02-03
     drain_timeout: 0s
+    spread: single
+    preempt: false
+    priority: 200
     checks:
       - {name: nginx, https: "https://127.0.0.1/healthz", interval: 1s, timeout: 200ms, rise: 1, fall: 3}
       - {name: script, exec: [/bin/check, fast]}
@@ -118,7 +121,7 @@ state_dir: /s
 		Pools: []Pool{{
 			Name: "app", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("2001:db8::10")},
 			Hash: flowhash.SourceNetwork, Prefix4: 16, Prefix6: 64, Buckets: 2, Seed: &seed,
-			MAC: MAC{Given: []byte{1, 0, 0x5e, 1, 2, 3}},
+			MAC: MAC{Given: []byte{1, 0, 0x5e, 1, 2, 3}}, Spread: ownership.SpreadSingle, Priority: &priority,
 			Checks: []Check{
 				{Name: "nginx", Kind: "https", Target: []string{"https://127.0.0.1/healthz"}, Interval: time.Second, Timeout: 200 * time.Millisecond, Rise: 1, Fall: 3},
 				{Name: "script", Kind: "exec", Target: []string{"/bin/check", "fast"}, Interval: DefaultCheckInterval, Timeout: DefaultCheckTimeout, Rise: 2, Fall: 2},
@@ -126,7 +129,7 @@ state_dir: /s
 		}, {
 			Name: "zoo", Addresses: []netip.Addr{netip.MustParseAddr("2001:db8::1")},
 			Hash: flowhash.SourceNetwork, Prefix4: 26, Prefix6: 56, Buckets: 4096,
-			MAC: MAC{Mode: MACUnicast}, DrainTimeout: 5 * time.Minute,
+			MAC: MAC{Mode: MACUnicast}, DrainTimeout: 5 * time.Minute, Priority: &one,
 		}},
 		Signs:    []Sign{{Name: "disk_space", Off: true}, {Name: "memory_pressure", Warn: "10%", Leave: "40", For: 5 * time.Second}},
 		API:      API{Socket: "/etc/rota/run/rota.sock", Listen: ":7480"},
@@ -139,7 +142,7 @@ state_dir: /s
 	for _, w := range warnings {
 		fields = append(fields, w.Field)
 	}
-	if want := []string{"pools[1].checks", "signs", "api.listen"}; !reflect.DeepEqual(fields, want) {
+	if want := []string{"pools[0].priority", "pools[0].preempt", "pools[1].checks", "signs", "api.listen"}; !reflect.DeepEqual(fields, want) {
 		t.Errorf("warns of %v, want %v", fields, want)
 	}
 }
@@ -229,6 +232,10 @@ func TestRefusals(t *testing.T) {
 		{"the broadcast MAC", pool("mac: ff:ff:ff:ff:ff:ff"), "ff:ff:ff:ff:ff:ff is nobody's or everybody's"},
 		{"the zero MAC", pool("mac: 00:00:00:00:00:00"), "00:00:00:00:00:00 is nobody's or everybody's"},
 		{"a MAC that bridges keep", pool("mac: 01:80:c2:00:00:0e"), "01:80:c2:00:00:0e is reserved and never forwarded by a switch"},
+		{"a spread unknown", pool("spread: one"), `f:7:13: pools[0].spread: "one" is unknown; write even or single`},
+		{"a preempt that is no truth", pool("preempt: never"), `f:7:14: pools[0].preempt: is "never"; write true or false`},
+		{"a priority above the bound", pool("priority: 1001"), "f:7:15: pools[0].priority: 1001 is out of range; write a whole number from 0 to 1000"},
+		{"a node's priority above the bound", swap("node: {priority: 1001}"), "f:7:18: node.priority: 1001 is out of range"},
 		{"a drain for ever", pool("drain_timeout: 25h"), "f:7:20: pools[0].drain_timeout: 25h is out of range; write 0s to 24h"},
 
 		{"a check that tests nothing", pool("checks: [{name: a}]"), "f:7:14: pools[0].checks[0]: tests nothing; write one of agent, dns, exec, file, grpc, http, https, process, systemd, tcp or tls, e.g. http: http://127.0.0.1/"},

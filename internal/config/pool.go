@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/rota-cluster/rota/internal/flowhash"
+	"github.com/rota-cluster/rota/internal/ownership"
 )
 
 func defaultPool() Pool {
@@ -18,6 +19,7 @@ func defaultPool() Pool {
 		Prefix6:      flowhash.DefaultPrefix6,
 		Buckets:      DefaultBuckets,
 		DrainTimeout: DefaultDrainTimeout,
+		Preempt:      true,
 	}
 }
 
@@ -81,13 +83,28 @@ func readPool(v value, names places[string], addrs places[netip.Addr]) Pool {
 				p.Seed = &seed
 			}
 		},
+		"spread":  func(v value) { choose(v, spreadNames, &p.Spread) },
+		"preempt": func(v value) { v.truth(&p.Preempt) },
+		"priority": func(v value) {
+			if n, ok := v.number(0, MaxPriority); ok {
+				priority := uint16(n)
+				p.Priority = &priority
+			}
+		},
 		"mac":           func(v value) { p.readMAC(v) },
 		"drain_timeout": func(v value) { setTime(&p.DrainTimeout)(v.duration(0, MaxDrainTimeout, "5m")) },
 		"checks":        func(v value) { p.Checks = readChecks(v) },
 	})
 	v.need(seen, "name: web", "addresses: [192.0.2.10]")
+	for _, key := range []string{"preempt", "priority"} {
+		if only, given := seen[key]; given && p.Spread == ownership.SpreadEven && !(key == "preempt" && p.Preempt) {
+			only.warn("has no effect without spread: single")
+		}
+	}
 	return p
 }
+
+var spreadNames = []string{ownership.SpreadEven.String(), ownership.SpreadSingle.String()}
 
 func (p *Pool) readAddresses(v value, taken places[netip.Addr]) {
 	items := v.items("[192.0.2.10]")

@@ -307,6 +307,15 @@ func short(d time.Duration) string {
 	return s
 }
 
+// truth is true or false.
+func (v value) truth(to *bool) {
+	if n, ok := v.node.(*ast.BoolNode); ok {
+		*to = n.Value
+		return
+	}
+	v.fail("is %s; write true or false", v.kind())
+}
+
 // choice is one of the words.
 func (v value) choice(words []string) (uint8, bool) {
 	word, ok := v.text(list(words))

@@ -57,6 +57,7 @@ func ownershipConfig(cfg *config.Config, h *host, self ownership.Ref, source net
 	for i, p := range cfg.Pools {
 		c.Pools = append(c.Pools, ownership.PoolConfig{
 			Name: p.Name, Buckets: p.Buckets, Weight: cfg.Node.Weight, Fingerprint: fingerprint(cfg, p.Fingerprint(h.seeds[i])),
+			Spread: p.Spread, Preempt: p.Preempt, Priority: p.PriorityOf(cfg.Node),
 		})
 	}
 	return c

@@ -113,7 +113,7 @@ func (n *Node) send() {
 	weights := n.ownWeights()
 	for i, pool := range n.cfg.Pools {
 		b.Pools[i] = PoolBeat{
-			Name: pool.Name, Fingerprint: pool.Fingerprint, Weight: weights[i],
+			Name: pool.Name, Fingerprint: pool.Fingerprint, Weight: weights[i], Priority: pool.Priority,
 			Claims: n.owned[i].Clone(), Lingers: n.lingers[i].Clone(),
 		}
 	}
@@ -214,6 +214,7 @@ func (n *Node) changeTo(v *View) string {
 	if !slices.Equal(n.view.Pins, v.Pins) {
 		parts = append(parts, "pins changed")
 	}
+	parts = append(parts, n.activesTo(v)...)
 	if len(parts) == 0 {
 		return "same members, taken up anew"
 	}

@@ -26,6 +26,7 @@ func (n *Node) propose() {
 		return
 	}
 	v := View{ID: ViewID{Number: n.highest + 1, Proposer: n.cfg.Self}, Members: set, Pins: n.view.Pins}
+	v.Actives = n.chooseActives(&v)
 	n.note(NoteViewProposed, "", "proposes view %d: %s", v.ID.Number, n.changeTo(&v))
 	n.join(v)
 }
@@ -93,13 +94,13 @@ func (n *Node) calledFor(set []*peer, kept int) bool {
 }
 
 // inForce tells whether the members of the view are these and this node, with
-// the weights that they ask for.
+// the weights that they ask for, and single pools are with whom they belong.
 func (n *Node) inForce(set []*peer) bool {
 	self := n.view.index(n.cfg.Self)
 	if self < 0 || len(set)+1 != len(n.view.Members) || !n.asks(n.view.Members[self].Weights) {
 		return false
 	}
-	return !slices.ContainsFunc(set, func(p *peer) bool {
+	return n.activesStay() && !slices.ContainsFunc(set, func(p *peer) bool {
 		return !p.member() || !slices.EqualFunc(n.view.Members[p.place].Weights, p.beat.Pools, func(w uint16, b PoolBeat) bool { return w == b.Weight })
 	})
 }

@@ -47,20 +47,21 @@ type Status struct {
 // NodeStatus is what is known of one node.
 type NodeStatus struct {
 	Ref
-	Address  string
-	State    State
-	Silent   bool // nothing heard for L_take
-	Left     bool
-	Deaf     bool
-	Unlike   string // what differs in its configuration, "" if nothing
-	Mutual   bool   // each hears the other
-	Member   bool   // of the view in force
-	Self     bool
-	HeardAgo time.Duration
-	Path     Path // by which it is heard
-	Weights  []uint16
-	Claims   []int // per pool: how many buckets it accepts, by its own word
-	Health   []string
+	Address    string
+	State      State
+	Silent     bool // nothing heard for L_take
+	Left       bool
+	Deaf       bool
+	Unlike     string // what differs in its configuration, "" if nothing
+	Mutual     bool   // each hears the other
+	Member     bool   // of the view in force
+	Self       bool
+	HeardAgo   time.Duration
+	Path       Path // by which it is heard
+	Weights    []uint16
+	Priorities []uint16 // per pool; of use in single ones
+	Claims     []int    // per pool: how many buckets it accepts, by its own word
+	Health     []string
 }
 
 // PoolStatus is who owns what in one pool.
@@ -72,6 +73,9 @@ type PoolStatus struct {
 	Owned     Bitmap // accepted by this node
 	Lingering Bitmap
 	Contested Bitmap // owned, while another node lingers
+	// Active is whom the view gives the whole of a single pool, "" for nobody or an even pool.
+	Active    string
+	ActiveWhy ActiveReason
 }
 
 // Status takes the picture.
@@ -84,6 +88,7 @@ func (n *Node) Status(now Time) Status {
 	s.Nodes = append(s.Nodes, NodeStatus{
 		Ref: n.cfg.Self, Address: n.cfg.Address, State: s.State, Mutual: true, Self: true,
 		Member: n.view.has(n.cfg.Self), Weights: s.Weights, Claims: counts(n.owned),
+		Priorities: n.ownPriorities(),
 	})
 	for _, p := range n.peers {
 		ns := NodeStatus{
@@ -95,6 +100,7 @@ func (n *Node) Status(now Time) Status {
 		}
 		for _, pb := range p.beat.Pools {
 			ns.Weights = append(ns.Weights, pb.Weight)
+			ns.Priorities = append(ns.Priorities, pb.Priority)
 			ns.Claims = append(ns.Claims, pb.Claims.Count())
 		}
 		s.Nodes = append(s.Nodes, ns)
@@ -108,6 +114,10 @@ func (n *Node) Status(now Time) Status {
 		for w := range ps.Contested {
 			ps.Contested[w] &= ps.Owned[w]
 			ps.Lingering[w] &^= ps.Owned[w]
+		}
+		if pool.Spread == SpreadSingle {
+			ps.Active = n.view.activeIn(i)
+			_, ps.ActiveWhy = n.chooseActive(i, &n.view)
 		}
 		s.Pools = append(s.Pools, ps)
 	}

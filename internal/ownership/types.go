@@ -69,12 +69,20 @@ type Pin struct {
 	Node   string
 }
 
+// Active says which member has all buckets of a pool that is not spread. The
+// proposer decides it; the table follows.
+type Active struct {
+	Pool uint16 // index into Config.Pools
+	Node string
+}
+
 // View is the agreed set from which every node computes the same table. The
 // zero View (Number 0) means none. A View is immutable once made.
 type View struct {
 	ID      ViewID
 	Members []Member // sorted by name, names unique
 	Pins    []Pin    // sorted by pool, bucket
+	Actives []Active // one for each pool with SpreadSingle, sorted by pool
 }
 
 // Stage is how far a node has come in the view that it announces.
@@ -130,10 +138,12 @@ const (
 type PoolBeat struct {
 	Name string
 	// Fingerprint covers everything the nodes must agree on: addresses, hash,
-	// seed, buckets, MAC. Nodes whose fingerprints differ do not share.
+	// seed, buckets, MAC, spread, preemption. Nodes whose fingerprints differ do not share.
 	Fingerprint uint64
 	// Weight is what the node wants to carry (0 … 1000), drains and health included.
 	Weight uint16
+	// Priority is the node's claim to be the active one of a pool with SpreadSingle (0 … 1000).
+	Priority uint16
 	// Claims are the buckets whose new connections the sender accepts or may still accept.
 	Claims Bitmap
 	// Lingers are the buckets that the sender handed over but still has connections in.
@@ -190,6 +200,9 @@ type PoolConfig struct {
 	Buckets     uint32 // 2 … 65536
 	Fingerprint uint64
 	Weight      uint16 // 0 … 1000
+	Spread      Spread
+	Preempt     bool   // with SpreadSingle: a higher priority takes over from whom is active
+	Priority    uint16 // with SpreadSingle: 0 … 1000
 }
 
 // Config of one node. Pools are sorted by name.

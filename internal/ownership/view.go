@@ -82,6 +82,9 @@ func tableOf(v *View, pool int, cfg PoolConfig) []int16 {
 	for i, m := range v.Members {
 		nodes[i] = assign.Node{Name: m.Name, Weight: uint32(m.Weights[pool])}
 	}
+	if cfg.Spread == SpreadSingle {
+		return assign.Single(cfg.Buckets, nodes, v.activeIn(pool))
+	}
 	var pins []assign.Pin
 	for _, p := range v.Pins {
 		if int(p.Pool) == pool {

@@ -41,12 +41,13 @@ func fullBeat() *ownership.Beat {
 				{Pool: 0, Bucket: 5, Node: "node-b"}, {Pool: 1, Bucket: 0, Node: "node-b"},
 				{Pool: 1, Bucket: 1, Node: "node-a"}, {Pool: 1, Bucket: 4095, Node: "node-b"},
 			},
+			Actives: []ownership.Active{{Pool: 0, Node: "node-b"}, {Pool: 1, Node: "node-a"}},
 		},
 		Stage: ownership.StageActive,
 		Flags: ownership.FlagFenced | ownership.FlagDraining,
 		Pools: []ownership.PoolBeat{
-			{Name: "mail", Fingerprint: 1 << 63, Weight: 1, Claims: claims, Lingers: lingers},
-			{Name: "web", Fingerprint: 2, Weight: 1000, Claims: lingers, Lingers: claims},
+			{Name: "mail", Fingerprint: 1 << 63, Weight: 1, Priority: 1, Claims: claims, Lingers: lingers},
+			{Name: "web", Fingerprint: 2, Weight: 1000, Priority: 1000, Claims: lingers, Lingers: claims},
 		},
 		Echo: []ownership.Echo{
 			{Ref: peerRef, Seq: 41, Mutual: true},

@@ -12,7 +12,7 @@ import (
 
 // Bounds of what a beat may say, beside MaxNodes and MaxPools.
 const (
-	maxWeight = 1000
+	maxWeight = 1000  // and priority
 	maxPins   = 65536 // all buckets of the largest pool
 	maxHealth = 32    // lines; more are left out
 	maxText   = 128   // bytes of a line for people; longer ones are cut
@@ -46,7 +46,7 @@ func checkBeat(b *ownership.Beat) error {
 
 func checkView(v *ownership.View) error {
 	if v.ID.Number == 0 {
-		if len(v.Members) > 0 || len(v.Pins) > 0 || v.ID.Proposer != (ownership.Ref{}) {
+		if len(v.Members) > 0 || len(v.Pins) > 0 || len(v.Actives) > 0 || v.ID.Proposer != (ownership.Ref{}) {
 			return errors.New("view: number 0 means none, but something is in it")
 		}
 		return nil
@@ -69,7 +69,22 @@ func checkView(v *ownership.View) error {
 			return fmt.Errorf("view: member %q: %w", m.Name, err)
 		}
 	}
+	if err := checkActives(v.Actives); err != nil {
+		return err
+	}
 	return checkPins(v.Pins)
+}
+
+func checkActives(actives []ownership.Active) error {
+	for i, a := range actives {
+		if err := checkName(a.Node); err != nil {
+			return fmt.Errorf("active node of pool %d: %q: %w", a.Pool, a.Node, err)
+		}
+		if a.Pool >= ownership.MaxPools || i > 0 && actives[i-1].Pool >= a.Pool {
+			return fmt.Errorf("active node of pool %d is not in its place", a.Pool)
+		}
+	}
+	return nil
 }
 
 func checkWeights(weights []uint16) error {
@@ -121,6 +136,9 @@ func checkPools(pools []ownership.PoolBeat) error {
 		}
 		if p.Weight > maxWeight {
 			return fmt.Errorf("beat: pool %q: weight %d, not 0 to %d", p.Name, p.Weight, maxWeight)
+		}
+		if p.Priority > maxWeight {
+			return fmt.Errorf("beat: pool %q: priority %d, not 0 to %d", p.Name, p.Priority, maxWeight)
 		}
 		for _, set := range []ownership.Bitmap{p.Claims, p.Lingers} {
 			if nextBit(set, maxBuckets, 0) < 64*len(set) {

@@ -40,6 +40,10 @@ func TestSealRefusesWhatOpenWouldRefuse(t *testing.T) {
 		{"two pins on one bucket", func(b *ownership.Beat) { b.View.Pins[1] = b.View.Pins[0] }, nil},
 		{"a pin beyond the buckets", func(b *ownership.Beat) { b.View.Pins[3].Bucket = maxBuckets }, nil},
 		{"a pin beyond the pools", func(b *ownership.Beat) { b.View.Pins[3].Pool = ownership.MaxPools }, nil},
+		{"active nodes out of order", func(b *ownership.Beat) { slices.Reverse(b.View.Actives) }, nil},
+		{"two active nodes of one pool", func(b *ownership.Beat) { b.View.Actives[1].Pool = 0 }, nil},
+		{"an active node beyond the pools", func(b *ownership.Beat) { b.View.Actives[1].Pool = ownership.MaxPools }, nil},
+		{"an active node without a name", func(b *ownership.Beat) { b.View.Actives[0].Node = "" }, nil},
 		{"a pin to nobody", func(b *ownership.Beat) { b.View.Pins[0].Node = "" }, nil},
 		{"too many pools", func(b *ownership.Beat) { b.Pools = many(ownership.MaxPools + 1) }, nil},
 		{"pools out of order", func(b *ownership.Beat) { slices.Reverse(b.Pools) }, nil},
@@ -47,6 +51,7 @@ func TestSealRefusesWhatOpenWouldRefuse(t *testing.T) {
 		{"a pool whose name has a space", func(b *ownership.Beat) { b.Pools[0].Name = "a b" }, nil},
 		{"a pool whose name is not UTF-8", func(b *ownership.Beat) { b.Pools[0].Name = "a\xff" }, nil},
 		{"a pool's weight", func(b *ownership.Beat) { b.Pools[0].Weight = 1001 }, nil},
+		{"a pool's priority", func(b *ownership.Beat) { b.Pools[0].Priority = 1001 }, nil},
 		{"a claim beyond the buckets", func(b *ownership.Beat) {
 			b.Pools[0].Claims = ownership.NewBitmap(maxBuckets + 64)
 			b.Pools[0].Claims.Set(maxBuckets)

@@ -121,6 +121,8 @@ func (r *reader) newView(msg []byte) (v ownership.View) {
 			v.Members = append(v.Members, r.member(f.value))
 		case viewPins:
 			v.Pins = r.pins(v.Pins, f.value)
+		case viewActives:
+			v.Actives = append(v.Actives, r.active(f.value))
 		}
 	}
 	slices.SortFunc(v.Pins, comparePins)
@@ -179,6 +181,18 @@ func (r *reader) pins(pins []ownership.Pin, msg []byte) []ownership.Pin {
 	return pins
 }
 
+func (r *reader) active(msg []byte) (a ownership.Active) {
+	for f := range r.fields(msg) {
+		switch f.tag {
+		case activePool:
+			a.Pool = uint16(r.uint(f, ownership.MaxPools-1))
+		case activeNode:
+			a.Node = r.memory.name(f.value)
+		}
+	}
+	return a
+}
+
 func (r *reader) pool(msg []byte) (p ownership.PoolBeat) {
 	for f := range r.fields(msg) {
 		switch f.tag {
@@ -192,6 +206,8 @@ func (r *reader) pool(msg []byte) (p ownership.PoolBeat) {
 			p.Claims = r.buckets(f)
 		case poolLingers:
 			p.Lingers = r.buckets(f)
+		case poolPriority:
+			p.Priority = uint16(r.uint(f, math.MaxUint16))
 		}
 	}
 	return p

@@ -25,6 +25,7 @@ const (
 	viewIncarnation = 3 // integer, the proposer's
 	viewMember      = 4 // message, one per member
 	viewPins        = 5 // message, one per pool and node
+	viewActives     = 7 // message, one per pool with one owner
 
 	memberName        = 1 // text
 	memberIncarnation = 2 // integer
@@ -34,11 +35,15 @@ const (
 	pinsNode    = 2 // text
 	pinsBuckets = 3 // set of buckets
 
+	activePool = 1 // integer
+	activeNode = 2 // text
+
 	poolName        = 1 // text
 	poolFingerprint = 2 // integer
 	poolWeight      = 3 // integer
 	poolClaims      = 4 // set of buckets
 	poolLingers     = 5 // set of buckets
+	poolPriority    = 6 // integer
 
 	echoName        = 1 // text
 	echoIncarnation = 2 // integer
@@ -83,6 +88,9 @@ func appendView(b []byte, tag byte, v *ownership.View) []byte {
 		b = appendMember(b, viewMember, &v.Members[i])
 	}
 	b = appendPins(b, viewPins, v.Pins)
+	for _, a := range v.Actives {
+		b = appendActive(b, viewActives, a)
+	}
 	return closeAt(b, start)
 }
 
@@ -101,6 +109,13 @@ func appendMember(b []byte, tag byte, m *ownership.Member) []byte {
 	return closeAt(b, start)
 }
 
+func appendActive(b []byte, tag byte, a ownership.Active) []byte {
+	b, start := open(b, tag)
+	b = appendUint(b, activePool, uint64(a.Pool))
+	b = appendText(b, activeNode, a.Node)
+	return closeAt(b, start)
+}
+
 func appendPool(b []byte, tag byte, p *ownership.PoolBeat) []byte {
 	b, start := open(b, tag)
 	b = appendText(b, poolName, p.Name)
@@ -108,6 +123,7 @@ func appendPool(b []byte, tag byte, p *ownership.PoolBeat) []byte {
 	b = appendUint(b, poolWeight, uint64(p.Weight))
 	b = appendBuckets(b, poolClaims, p.Claims)
 	b = appendBuckets(b, poolLingers, p.Lingers)
+	b = appendUint(b, poolPriority, uint64(p.Priority))
 	return closeAt(b, start)
 }
 
