@@ -70,9 +70,9 @@ judge_shared(const struct frame *f, struct packet *p, __u32 pool, enum turn turn
 		return PASS_NEIGHBOUR;
 	if (lease_is_over())
 		return DROP_LEASE;
-	if (p->fragment == FIRST_FRAGMENT)
+	if (unlikely(p->fragment == FIRST_FRAGMENT))
 		remember_flow(p);
-	if (p->fragment == LATER_FRAGMENT && !recall_flow(p))
+	if (unlikely(p->fragment == LATER_FRAGMENT) && !recall_flow(p))
 		return DROP_FRAGMENT;
 	bucket = bucket_of(pool, p);
 	verdict = judge_bucket(f, p, pool, bucket);
@@ -81,24 +81,48 @@ judge_shared(const struct frame *f, struct packet *p, __u32 pool, enum turn turn
 	return verdict;
 }
 
-/* Judges a packet to a shared address as read_shared left it, and counts. */
-static __always_inline enum verdict
-judge(const struct frame *f, struct packet *p, __u32 pool, enum verdict fault, enum turn turn)
-{
-	enum verdict verdict = fault ? fault : judge_shared(f, p, pool, turn);
+/* What the filter says to a frame, and whose pool it is about. */
+struct ruling {
+	enum verdict verdict;
+	int pool; /* or NO_POOL */
+};
 
+/* Judges a packet as far as it has been read: fault is what is wrong with it, or 0. */
+static __always_inline struct ruling
+judge(const struct frame *f, struct packet *p, int pool, enum verdict fault, enum turn turn)
+{
+	enum verdict verdict;
+
+	if (pool == NO_POOL)
+		return (struct ruling){ PASS_UNTOUCHED, NO_POOL };
+	if (!fault && !frame_has(f, p->end))
+		fault = DROP_TRUNCATED;
+	verdict = fault ? fault : judge_shared(f, p, pool, turn);
 	if (turn == FIRST_TURN || drops(verdict))
 		count_verdict(pool, verdict);
-	return verdict;
+	return (struct ruling){ verdict, pool };
 }
 
-static __always_inline enum verdict filter(const struct frame *f)
+/*
+ * Each family has all the code for itself: the compiler then knows it
+ * everywhere, which saves each packet some 5 ns.
+ */
+static __always_inline struct ruling filter(const struct frame *f, enum turn turn)
 {
-	struct packet p = {};
+	struct packet p4 = {}, p6 = { .ipv6 = true };
 	enum verdict fault = 0;
-	int pool = read_shared(f, &p, &fault);
+	__u32 network = 0;
+	int pool;
 
-	return pool == NO_POOL ? PASS_UNTOUCHED : judge(f, &p, pool, fault, FIRST_TURN);
+	switch (frame_protocol(f, &network)) {
+	case ETH_P_IP:
+		pool = read_shared_ipv4(f, network, &p4, &fault);
+		return judge(f, &p4, pool, fault, turn);
+	case ETH_P_IPV6:
+		pool = read_shared_ipv6(f, network, &p6, &fault);
+		return judge(f, &p6, pool, fault, turn);
+	}
+	return (struct ruling){ PASS_UNTOUCHED, NO_POOL };
 }
 
 #endif

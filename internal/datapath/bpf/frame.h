@@ -47,7 +47,7 @@ static __always_inline __u32 frame_len(const struct frame *f)
 /* Is the frame at least so long? Most often its first piece says so. */
 static __always_inline bool frame_has(const struct frame *f, __u32 len)
 {
-	return len <= (__u32)(f->data_end - f->data) || len <= frame_len(f);
+	return likely(len <= (__u32)(f->data_end - f->data)) || len <= frame_len(f);
 }
 
 /* Copies what is not in the first piece. */
@@ -66,7 +66,7 @@ static __always_inline const void *frame_at(const struct frame *f, __u32 offset,
 {
 	const void *at = f->data + (offset & MAX_OFFSET);
 
-	if (at + len <= f->data_end)
+	if (likely(at + len <= f->data_end))
 		return at;
 	return frame_load(f, offset, room, len) ? room : NULL;
 }
@@ -90,7 +90,7 @@ static __always_inline __u16 frame_protocol(const struct frame *f, __u32 *networ
 		struct vlanhdr room;
 		const struct vlanhdr *tag;
 
-		if (protocol != ETH_P_8021Q && protocol != ETH_P_8021AD)
+		if (likely(protocol != ETH_P_8021Q && protocol != ETH_P_8021AD))
 			break;
 		tag = frame_at(f, offset, &room, sizeof(*tag));
 		if (!tag)

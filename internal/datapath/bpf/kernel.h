@@ -24,6 +24,10 @@ typedef __u32 __wsum;
 #define false 0
 #define NULL ((void *)0)
 
+/* What most packets are: keeps their code together, and their values in registers. */
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
 /* include/uapi/linux/bpf.h */
 enum {
 	BPF_MAP_TYPE_ARRAY = 2,

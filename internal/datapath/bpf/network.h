@@ -15,7 +15,7 @@ enum { MAX_EXTENSIONS = 6 };
  */
 static __always_inline __u32 packet_end(const struct frame *f, __u32 end, __u32 room)
 {
-	if (!end)
+	if (unlikely(!end))
 		return room ? room : frame_len(f);
 	return room && room < end ? room : end;
 }
@@ -31,7 +31,7 @@ read_ipv4(const struct frame *f, const struct iphdr *ip, __u32 at, struct packet
 	__u32 header = (ip->version_ihl & 0xf) * 4, len = bpf_ntohs(ip->tot_len);
 	__u16 fragment = bpf_ntohs(ip->frag_off);
 
-	if (ip->version_ihl >> 4 != 4 || header < sizeof(*ip) || (len && len < header))
+	if (unlikely(ip->version_ihl >> 4 != 4 || header < sizeof(*ip) || (len && len < header)))
 		return DROP_MALFORMED;
 	p->protocol = ip->protocol;
 	p->transport = at + header;
@@ -116,7 +116,7 @@ static __always_inline enum verdict skip_extensions(const struct frame *f, struc
 	struct chain c = { .header = p->protocol, .at = p->transport, .end = p->end };
 	enum verdict verdict;
 
-	if (!is_extension(p->protocol))
+	if (likely(!is_extension(p->protocol)))
 		return 0;
 	verdict = f->hook == XDP ? follow_in_xdp(f->ctx, &c) : follow_in_tc(f->ctx, &c);
 	p->protocol = c.header;
@@ -131,7 +131,7 @@ read_ipv6(const struct frame *f, const struct ipv6hdr *ip, __u32 at, struct pack
 {
 	__u32 len = bpf_ntohs(ip->payload_len);
 
-	if (bpf_ntohl(ip->version_class_flow) >> 28 != 6)
+	if (unlikely(bpf_ntohl(ip->version_class_flow) >> 28 != 6))
 		return DROP_MALFORMED;
 	p->protocol = ip->nexthdr;
 	p->transport = at + sizeof(*ip);

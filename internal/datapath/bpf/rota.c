@@ -20,20 +20,17 @@ int rota_xdp(struct xdp_md *ctx)
 {
 	struct frame f = xdp_frame(ctx);
 
-	return drops(filter(&f)) ? XDP_DROP : XDP_PASS;
+	return drops(filter(&f, FIRST_TURN).verdict) ? XDP_DROP : XDP_PASS;
 }
 
 static __always_inline int filter_and_adopt(struct __sk_buff *skb, enum turn turn)
 {
 	struct frame f = tc_frame(skb);
-	struct packet p = {};
-	enum verdict verdict = 0;
-	int pool = read_shared(&f, &p, &verdict);
+	struct ruling r = filter(&f, turn);
 
-	if (pool == NO_POOL)
+	if (r.pool == NO_POOL)
 		return adopt_arp(skb, &f);
-	verdict = judge(&f, &p, pool, verdict, turn);
-	return drops(verdict) ? TC_ACT_SHOT : adopt_packet(skb, pool, verdict == PASS_BEAT);
+	return drops(r.verdict) ? TC_ACT_SHOT : adopt_packet(skb, r.pool, r.verdict == PASS_BEAT);
 }
 
 SEC("tc")

@@ -42,26 +42,4 @@ read_shared_ipv6(const struct frame *f, __u32 at, struct packet *p, enum verdict
 	return pool;
 }
 
-/*
- * The pool that the frame's destination is shared in, or NO_POOL. Fills in p
- * up to the transport header; fault is what is wrong so far, or 0.
- */
-static __always_inline int read_shared(const struct frame *f, struct packet *p, enum verdict *fault)
-{
-	__u32 network = 0;
-	int pool = NO_POOL;
-
-	switch (frame_protocol(f, &network)) {
-	case ETH_P_IP:
-		pool = read_shared_ipv4(f, network, p, fault);
-		break;
-	case ETH_P_IPV6:
-		pool = read_shared_ipv6(f, network, p, fault);
-		break;
-	}
-	if (pool != NO_POOL && !*fault && !frame_has(f, p->end))
-		*fault = DROP_TRUNCATED;
-	return pool;
-}
-
 #endif

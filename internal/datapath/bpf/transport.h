@@ -133,9 +133,9 @@ static __always_inline enum verdict read_transport(const struct frame *f, struct
 
 	p->flow.remote = p->source;
 	p->flow.protocol = p->protocol;
-	if (p->fragment == LATER_FRAGMENT)
+	if (unlikely(p->fragment == LATER_FRAGMENT))
 		return 0;
-	if (p->protocol == IPPROTO_TCP)
+	if (likely(p->protocol == IPPROTO_TCP))
 		return read_tcp(f, p);
 	if (p->protocol == (p->ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP))
 		return read_icmp(f, p);
