@@ -20,7 +20,14 @@ func (s *Scenario) Format() string {
 		s.formatNode(&t, n)
 	}
 	for _, p := range s.Pools {
-		fmt.Fprintf(&t, "pool %s %d\n", p.Name, p.Buckets)
+		fmt.Fprintf(&t, "pool %s %d", p.Name, p.Buckets)
+		switch {
+		case p.Single && p.Preempt:
+			t.WriteString(" single")
+		case p.Single:
+			t.WriteString(" single stays")
+		}
+		t.WriteString("\n")
 	}
 	fmt.Fprintf(&t, "beat %v %v\n", s.Interval, s.Lease)
 	if s.Quorum != 0 {
@@ -49,6 +56,9 @@ func (s *Scenario) formatNode(t *strings.Builder, n Node) {
 	}
 	if n.Weight != 100 {
 		fmt.Fprintf(t, "node %s weighs %d\n", n.Label, n.Weight)
+	}
+	if n.Priority != defaultPriority {
+		fmt.Fprintf(t, "node %s priority %d\n", n.Label, n.Priority)
 	}
 	if n.PPM != 0 || n.Origin != 0 {
 		fmt.Fprintf(t, "node %s clock %+dppm %v\n", n.Label, n.PPM, n.Origin)

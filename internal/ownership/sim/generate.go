@@ -47,6 +47,7 @@ func Generate(seed uint64) *Scenario {
 			break
 		}
 	}
+	g.singles(seed)
 	g.s.End = g.at + agreeWithin(DefaultBounds(), g.s) + 4*g.s.Lease + time.Second
 	return g.s
 }
@@ -60,13 +61,14 @@ func (g *generator) cluster(nodes int) {
 		label := string(rune('a' + i))
 		s.Nodes = append(s.Nodes, Node{
 			Label: label, Name: label, Weight: uint16(pick(&g.rng, 100, 100, 100, 100, 50, 1, 0)),
-			PPM:    int64(pick(&g.rng, -Drift, Drift, g.between(-Drift, Drift))),
-			Origin: g.span(0, 48*time.Hour),
+			Priority: defaultPriority,
+			PPM:      int64(pick(&g.rng, -Drift, Drift, g.between(-Drift, Drift))),
+			Origin:   g.span(0, 48*time.Hour),
 		})
 	}
-	s.Pools = []Pool{{"web", uint32(pick(&g.rng, 8, 16, 24, 32))}}
+	s.Pools = []Pool{{Name: "web", Buckets: uint32(pick(&g.rng, 8, 16, 24, 32))}}
 	if g.below(8) == 0 {
-		s.Pools = append(s.Pools, Pool{"mail", uint32(pick(&g.rng, 2, 8, 16))})
+		s.Pools = append(s.Pools, Pool{Name: "mail", Buckets: uint32(pick(&g.rng, 2, 8, 16))})
 	}
 	if g.below(2) == 0 {
 		s.Quorum, s.Expected = ownership.QuorumMajority, nodes
@@ -75,6 +77,23 @@ func (g *generator) cluster(nodes int) {
 	s.Jitter = pick(&g.rng, 0, 100*time.Microsecond, time.Millisecond, s.Interval/5)
 	s.Loss = pick(&g.rng, 0, 0, 0, 0, 0, 1, 10)
 	s.Copies = pick(&g.rng, 0, 0, 0, 20, 200)
+}
+
+// singles makes, in some scenarios, pools that one node has as a whole. It has chances of its
+// own, so that the rest of the scenario does not depend on it.
+func (g *generator) singles(seed uint64) {
+	chances := rng{seed}.fork(9)
+	if chances.below(4) > 0 {
+		return
+	}
+	for i := range g.s.Pools {
+		if p := &g.s.Pools[i]; i > 0 || chances.below(2) == 0 {
+			p.Single, p.Preempt = true, chances.below(2) == 0
+		}
+	}
+	for i := range g.s.Nodes {
+		g.s.Nodes[i].Priority = uint16(pick(&chances, 0, 50, 100, 100, 200))
+	}
 }
 
 func (g *generator) add(op Op) {

@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"math/bits"
+	"time"
 
 	"github.com/rota-cluster/rota/internal/assign"
 	"github.com/rota-cluster/rota/internal/ownership"
@@ -14,6 +15,7 @@ type snapshot struct {
 	ops    int
 	single bool // every op since then changes the view once
 	owner  []int8
+	at     time.Duration
 }
 
 // beforeOp closes the time of agreement that the line of the story ends.
@@ -41,7 +43,7 @@ func (c *checks) takeSnapshot(w *world) {
 	if s.owner == nil {
 		s.owner = make([]int8, len(c.accept))
 	}
-	*s = snapshot{valid: c.calm(w), single: true, owner: s.owner}
+	*s = snapshot{valid: c.calm(w), single: true, owner: s.owner, at: w.now}
 	for b, set := range c.accept {
 		s.owner[b] = int8(bits.TrailingZeros32(set))
 		c.free[b].moves = 0
@@ -95,6 +97,10 @@ func (w *world) table(v *ownership.View, pool int) []int16 {
 			nodes := make([]assign.Node, len(v.Members))
 			for i, m := range v.Members {
 				nodes[i] = assign.Node{Name: m.Name, Weight: uint32(m.Weights[p])}
+			}
+			if spec.Single {
+				t.tables = append(t.tables, assign.Single(spec.Buckets, nodes, activeIn(v, p)))
+				continue
 			}
 			t.tables = append(t.tables, assign.Table(spec.Name, spec.Buckets, nodes, nil))
 		}

@@ -32,6 +32,7 @@ type node struct {
 	heedlessTill time.Duration
 	config       int // which pool configuration it runs with
 	weight       uint16
+	draining     bool
 	frozen       bool
 	resting      bool // between two effects
 	rested       bool
@@ -84,6 +85,7 @@ func (w *world) start(n *node, config int) {
 	n.started = w.now
 	n.incarnation = max(n.incarnation+1, uint64(w.now/time.Millisecond)*MaxNodes+uint64(n.id)+1)
 	n.config = config
+	n.draining = false
 	w.clear(n) // the new daemon clears what it found before its first beat
 	cfg := ownership.Config{
 		Self:     ownership.Ref{Name: n.spec.Name, Incarnation: n.incarnation},
@@ -94,10 +96,14 @@ func (w *world) start(n *node, config int) {
 		Seed: n.rng.next(),
 	}
 	for i, p := range w.s.Pools {
-		cfg.Pools = append(cfg.Pools, ownership.PoolConfig{
-			Name: p.Name, Buckets: p.Buckets, Weight: n.weight,
+		pool := ownership.PoolConfig{
+			Name: p.Name, Buckets: p.Buckets, Weight: n.weight, Priority: n.spec.Priority, Preempt: p.Preempt,
 			Fingerprint: uint64(i)<<8 | uint64(config),
-		})
+		}
+		if p.Single {
+			pool.Spread = ownership.SpreadSingle
+		}
+		cfg.Pools = append(cfg.Pools, pool)
 	}
 	n.machine = w.factory(cfg, n.clock.read(w.now))
 	n.wakeDue = true

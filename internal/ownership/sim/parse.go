@@ -17,8 +17,10 @@ import (
 //	nodes a b c
 //	node c is named a          (another host with a's name)
 //	node a weighs 50
+//	node a priority 200        (in single pools; else 100)
 //	node a clock +5000ppm 3h   (gains 5 ms a second, reads 3h at the start)
 //	pool web 24                (buckets)
+//	pool db 8 single           (one node has it all; or: single stays, without preemption)
 //	beat 50ms 300ms            (interval, lease)
 //	majority 3                 (expected nodes)
 //	network 200µs 500µs        (least and greatest delay)
@@ -104,14 +106,14 @@ func (s *Scenario) parseNodes(labels []string) error {
 		return fmt.Errorf("at most %d nodes", MaxNodes)
 	}
 	for _, label := range labels {
-		s.Nodes = append(s.Nodes, Node{Label: label, Name: label, Weight: 100})
+		s.Nodes = append(s.Nodes, Node{Label: label, Name: label, Weight: 100, Priority: defaultPriority})
 	}
 	return nil
 }
 
 func (s *Scenario) parseNode(words []string) error {
 	if len(words) < 3 {
-		return fmt.Errorf("write: node LABEL is named NAME, node LABEL weighs N, node LABEL clock +Nppm ORIGIN")
+		return fmt.Errorf("write: node LABEL is named NAME, node LABEL weighs N, node LABEL priority N, node LABEL clock +Nppm ORIGIN")
 	}
 	i, err := s.node(words[0])
 	if err != nil {
@@ -124,6 +126,10 @@ func (s *Scenario) parseNode(words []string) error {
 	case "weighs":
 		weight, err := strconv.ParseUint(words[2], 10, 10)
 		n.Weight = uint16(weight)
+		return err
+	case "priority":
+		priority, err := strconv.ParseUint(words[2], 10, 10)
+		n.Priority = uint16(priority)
 		return err
 	case "clock":
 		if n.PPM, err = strconv.ParseInt(strings.TrimSuffix(words[2], "ppm"), 10, 32); err == nil && len(words) > 3 {
@@ -142,12 +148,7 @@ func (s *Scenario) parseSetting(word string, rest []string) (err error) {
 	}
 	switch word {
 	case "pool":
-		if len(rest) != 2 {
-			return fmt.Errorf("write: pool NAME BUCKETS")
-		}
-		buckets, err := strconv.ParseUint(rest[1], 10, 16)
-		s.Pools = append(s.Pools, Pool{Name: rest[0], Buckets: uint32(buckets)})
-		return err
+		return s.parsePool(rest)
 	case "beat":
 		s.Interval, s.Lease, err = parseSpans(rest)
 	case "network":
@@ -169,6 +170,27 @@ func (s *Scenario) parseSetting(word string, rest []string) (err error) {
 	default:
 		return fmt.Errorf("%q is not a word of the preamble", word)
 	}
+	return err
+}
+
+const defaultPriority = 100
+
+func (s *Scenario) parsePool(words []string) error {
+	if len(words) < 2 || len(words) > 4 {
+		return fmt.Errorf("write: pool NAME BUCKETS, pool NAME BUCKETS single, pool NAME BUCKETS single stays")
+	}
+	buckets, err := strconv.ParseUint(words[1], 10, 16)
+	p := Pool{Name: words[0], Buckets: uint32(buckets)}
+	switch how := strings.Join(words[2:], " "); how {
+	case "":
+	case "single":
+		p.Single, p.Preempt = true, true
+	case "single stays":
+		p.Single = true
+	default:
+		return fmt.Errorf("a pool is not known to be %q", how)
+	}
+	s.Pools = append(s.Pools, p)
 	return err
 }
 

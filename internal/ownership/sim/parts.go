@@ -236,6 +236,7 @@ func (c *checks) auditAgreement(w *world) {
 		}
 		c.formed = true
 	}
+	c.auditActives(w)
 	if c.opsLeft == 0 && w.s.Settle && w.now-c.agreed > 2*w.s.Lease {
 		c.done = true
 	}

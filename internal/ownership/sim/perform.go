@@ -68,8 +68,10 @@ func (w *world) performOn(n *node, op *Op) {
 		}
 		w.order(n, ownership.SetWeights{Weights: weights})
 	case Drain:
+		n.draining = n.machine != nil
 		w.order(n, ownership.Drain{Reason: "asked to"})
 	case Resume:
+		n.draining = false
 		w.order(n, ownership.Resume{})
 	case Stop:
 		w.order(n, ownership.Stop{})

@@ -33,11 +33,13 @@ const (
 	// RuleReach: whom the service's traffic does not reach owns nothing while a
 	// second path tells it of others that serve.
 	RuleReach
+	// RuleActive: a single pool is one node's, and the right one's.
+	RuleActive
 	ruleCount
 )
 
 var ruleNames = [...]string{
-	"contract", "exclusion", "reset", "coverage", "agreement", "locality", "takeover", "broken", "moves", "churn", "expect", "reach",
+	"contract", "exclusion", "reset", "coverage", "agreement", "locality", "takeover", "broken", "moves", "churn", "expect", "reach", "active",
 }
 
 func (r Rule) String() string { return ruleNames[r] }

@@ -23,14 +23,18 @@ type Node struct {
 	Label  string // in the story; unique
 	Name   string // of the node; two hosts may wrongly share one
 	Weight uint16
-	PPM    int64         // how much its clock gains per true second, in microseconds
-	Origin time.Duration // what its clock reads at true time 0
+	// Priority in single pools.
+	Priority uint16
+	PPM      int64         // how much its clock gains per true second, in microseconds
+	Origin   time.Duration // what its clock reads at true time 0
 }
 
 // Pool is one bucket table of a scenario.
 type Pool struct {
 	Name    string
 	Buckets uint32
+	// Single: one node has it as a whole; with Preempt the one with the highest priority.
+	Single, Preempt bool
 }
 
 // Verb is what happens in a line of the story.

@@ -61,9 +61,13 @@ func simpler(s *Scenario) []*Scenario {
 	try(func(c *Scenario) bool { c.Copies = 0; return s.Copies > 0 })
 	try(func(c *Scenario) bool { c.Jitter = 0; return s.Jitter > 0 })
 	try(func(c *Scenario) bool { c.Pools = c.Pools[:1]; return len(s.Pools) > 1 })
+	for i, p := range s.Pools {
+		try(func(c *Scenario) bool { c.Pools[i].Single, c.Pools[i].Preempt = false, false; return p.Single })
+	}
 	for i, n := range s.Nodes {
 		try(func(c *Scenario) bool { c.Nodes[i].PPM, c.Nodes[i].Origin = 0, 0; return n.PPM != 0 || n.Origin != 0 })
 		try(func(c *Scenario) bool { c.Nodes[i].Weight = 100; return n.Weight != 100 })
+		try(func(c *Scenario) bool { c.Nodes[i].Priority = defaultPriority; return n.Priority != defaultPriority })
 	}
 	return list
 }

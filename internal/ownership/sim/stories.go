@@ -278,7 +278,7 @@ func (g *generator) twin(n int) {
 	}
 	name := g.s.Nodes[of].Name
 	g.s.Nodes = append(g.s.Nodes, Node{
-		Label: name + "2", Name: name, Weight: 100,
+		Label: name + "2", Name: name, Weight: 100, Priority: defaultPriority,
 		PPM: int64(g.between(-Drift, Drift)), Origin: g.span(0, time.Hour),
 	})
 	if g.below(3) == 0 {

@@ -60,10 +60,10 @@ func forge(m *broken, b *ownership.Beat) {
 // The simulator can fail: it catches each of these.
 func TestBrokenVariantsAreCaught(t *testing.T) {
 	for _, v := range []struct {
-		name    string
-		shorten bool
-		broken  broken
-		rules   []Rule
+		name      string
+		configure func(*ownership.Config)
+		broken    broken
+		rules     []Rule
 	}{
 		{
 			name: "renews its lease without fresh promises",
@@ -78,8 +78,8 @@ func TestBrokenVariantsAreCaught(t *testing.T) {
 			rules:  []Rule{RuleExclusion},
 		},
 		{
-			name:    "takes over on suspicion instead of at the end of its promise",
-			shorten: true,
+			name:      "takes over on suspicion instead of at the end of its promise",
+			configure: func(c *ownership.Config) { c.Lease /= 2 },
 			broken: broken{effect: func(m *broken, _ ownership.Time, e ownership.Effect) ownership.Effect {
 				if r, ok := e.(ownership.RenewLease); ok && r.Until > 0 {
 					return ownership.RenewLease{Until: r.Until + m.lease/2}
@@ -109,13 +109,31 @@ func TestBrokenVariantsAreCaught(t *testing.T) {
 			}},
 			rules: []Rule{RuleExclusion},
 		},
+		{
+			name: "takes all priorities for the same",
+			configure: func(c *ownership.Config) {
+				for i := range c.Pools {
+					c.Pools[i].Priority = 1
+				}
+			},
+			rules: []Rule{RuleActive},
+		},
+		{
+			name: "preempts where it should not",
+			configure: func(c *ownership.Config) {
+				for i := range c.Pools {
+					c.Pools[i].Preempt = true
+				}
+			},
+			rules: []Rule{RuleActive},
+		},
 	} {
 		t.Run(v.name, func(t *testing.T) {
 			factory := func(cfg ownership.Config, now ownership.Time) Machine {
 				m := v.broken
 				m.self, m.lease = cfg.Self, cfg.Lease
-				if v.shorten {
-					cfg.Lease /= 2
+				if v.configure != nil {
+					v.configure(&cfg)
 				}
 				m.Machine = ownership.New(cfg, now)
 				return &m

@@ -1,0 +1,78 @@
+package sim
+
+import (
+	"fmt"
+	"math/bits"
+
+	"github.com/rota-cluster/rota/internal/ownership"
+)
+
+// activeIn is whom a view gives a single pool.
+func activeIn(v *ownership.View, pool int) string {
+	for _, a := range v.Actives {
+		if int(a.Pool) == pool {
+			return a.Node
+		}
+	}
+	return ""
+}
+
+// auditActives looks, when all have agreed for two leases, who has the single pools.
+func (c *checks) auditActives(w *world) {
+	if w.now-c.agreed <= 2*w.s.Lease || !c.calm(w) {
+		return
+	}
+	for p, spec := range w.s.Pools {
+		if spec.Single && w.failure == nil {
+			c.auditActive(w, p)
+		}
+	}
+}
+
+func (c *checks) auditActive(w *world, pool int) {
+	spec, first := w.s.Pools[pool], w.nodes[0].datapath.first[pool]
+	set := c.accept[first]
+	for b := range int(spec.Buckets) {
+		if bits.OnesCount32(set) != 1 || c.accept[first+b] != set {
+			w.fail(RuleActive, fmt.Sprintf("pool %s is not one node's", spec.Name))
+			return
+		}
+	}
+	active := w.nodes[bits.TrailingZeros32(set)]
+	able := w.able()
+	if able == 0 {
+		return // somebody has to serve
+	}
+	if able&active.bit == 0 {
+		w.fail(RuleActive, fmt.Sprintf("%s has pool %s and weighs nothing", active.spec.Label, spec.Name))
+		return
+	}
+	if spec.Preempt {
+		for m := able; m != 0; m &= m - 1 {
+			if n := w.nodes[bits.TrailingZeros32(m)]; n.spec.Priority > active.spec.Priority {
+				w.fail(RuleActive, fmt.Sprintf("%s has pool %s, and the priority of %s is higher", active.spec.Label, spec.Name, n.spec.Label))
+				return
+			}
+		}
+	}
+	// Between two times of agreement with one change between them, nobody takes it from
+	// one that still can serve and whose priority is as high.
+	if s := &c.settled; s.valid && s.ops == 1 && s.single && s.owner[first] >= 0 {
+		before := w.nodes[s.owner[first]]
+		stayed := able&before.bit != 0 && before.started <= s.at
+		if stayed && before != active && (!spec.Preempt || before.spec.Priority == active.spec.Priority) {
+			w.fail(RuleActive, fmt.Sprintf("%s took pool %s from %s", active.spec.Label, spec.Name, before.spec.Label))
+		}
+	}
+}
+
+// able are the nodes that may be active: those that run, with a weight.
+func (w *world) able() uint32 {
+	var set uint32
+	for _, n := range w.nodes {
+		if n.machine != nil && n.weight > 0 && !n.draining {
+			set |= n.bit
+		}
+	}
+	return set
+}
