@@ -35,6 +35,7 @@ func idle(t *testing.T, o lab.Options) *cluster {
 	t.Cleanup(func() {
 		must(t, l.CheckBindings())
 		if t.Failed() {
+			c.tellVerdicts()
 			c.tellLogs()
 		}
 		must(t, l.Close())
@@ -207,6 +208,20 @@ func edit(t *testing.T, n *lab.Node, oldnew ...string) {
 		}
 	}
 	must(t, os.WriteFile(n.ConfigFile(), []byte(strings.NewReplacer(oldnew...).Replace(string(text))), 0o600))
+}
+
+// tellVerdicts of the nodes that still answer.
+func (c *cluster) tellVerdicts() {
+	for _, n := range c.Nodes() {
+		s, err := n.Status(soon(c.t))
+		if err != nil {
+			c.t.Logf("%s: %v", n.Name(), err)
+			continue
+		}
+		for _, p := range s.Pools {
+			c.t.Logf("%s, %s: what became of packets in pool %s: %v", n.Name(), s.State, p.Name, p.Verdicts)
+		}
+	}
 }
 
 func (c *cluster) tellLogs() {

@@ -60,7 +60,9 @@ func TestBeatsAreLostInOneDirection(t *testing.T) {
 
 // TestFramesAreLost at random on their way to the nodes, beats and clients'
 // frames alike: no two nodes answer one SYN, and a client gets its answer if it
-// has the patience that its own lost frames ask for.
+// has the patience that its own lost frames ask for. A SYN that was sent again makes
+// its TCP take the round trip for a second or more, and wait 3 s and then 6 and 12
+// before it sends a lost request again.
 func TestFramesAreLost(t *testing.T) {
 	for _, quorum := range []string{"none", "majority"} {
 		for percent, least := range map[uint32]int{5: 1500, 30: 1485} {
@@ -72,7 +74,7 @@ func TestFramesAreLost(t *testing.T) {
 						must(t, n.LoseOneWay(segment.ToHost, segment.Loss{Frames: percent * segment.Certain / 100}))
 					}
 					r, err := c.Client().Burst(soon(t), probe.Burst{
-						To: web(c.Shared()[0]), Connections: 1500, Parallel: 300, Patience: 12 * time.Second,
+						To: web(c.Shared()[0]), Connections: 1500, Parallel: 300, Patience: 25 * time.Second,
 					})
 					must(t, err)
 					t.Log(r)
