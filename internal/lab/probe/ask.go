@@ -53,6 +53,7 @@ type ask struct {
 	fd         int
 	phase      phase
 	started    time.Time
+	from       netip.AddrPort
 	reply      [512]byte
 	got        int
 }
@@ -61,7 +62,7 @@ func newAsk(id int) ask { return ask{id: int32(id), fd: -1} }
 
 // start opens a connection. Outcome is Answered while it is under way.
 func (a *ask) start(p *poller, now time.Time, from, to netip.AddrPort) (Outcome, error) {
-	a.started = now
+	a.started, a.from = now, from
 	fd, err := openSocket(from, to)
 	if err != nil {
 		return outcomeOf(err, connecting)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,36 +28,40 @@ type HeldOptions struct {
 type Held struct {
 	client *Client
 	o      HeldOptions
-	lines  []line
 	open   atomic.Int32 // answered at least once and not broken
 	broken atomic.Int32
+
+	mu     sync.Mutex // held while the loop works, not while it waits
+	lines  []line
+	report HeldReport
+	begin  time.Time // of the report
 }
 
 // line is one held connection.
 type line struct {
-	id       int32
-	fd       int
-	from     netip.AddrPort
-	opened   bool // the handshake is over
-	waiting  bool // for the answer to question number asked
-	asked    int
-	since    time.Time // when it last began to wait: for the handshake, or an answer
-	due      time.Time
-	node     string
-	longest  time.Duration
-	brokenBy string
-	reply    [128]byte
-	got      int
+	id      int32
+	fd      int
+	from    netip.AddrPort
+	opened  bool // the handshake is over
+	waiting bool // for the answer to question number asked
+	asked   int
+	since   time.Time // when it last began to wait: for the handshake, or an answer
+	due     time.Time
+	node    string
+	reply   [128]byte
+	got     int
 }
 
-// HeldReport is what became of held connections.
+// HeldReport is what became of held connections since the start, or since the last Lap.
 type HeldReport struct {
-	Opened  int // got at least one answer
-	ByNode  map[string]int
+	Opened  int            // have got at least one answer, ever
+	ByNode  map[string]int // of Opened
+	Asked   int
 	Answers int
 	Broken  []Break
 	Longest time.Duration // without an answer, over all connections
 	Latency Latency
+	Stalled time.Duration // see FlowReport
 	Took    time.Duration
 }
 
@@ -89,8 +94,8 @@ func (r HeldReport) neverOpened() int {
 }
 
 func (r HeldReport) String() string {
-	return fmt.Sprintf("%d connections held for %s: %d broken; with %s; longest unanswered %s; %s",
-		r.Opened, short(r.Took), len(r.Broken), tally(r.ByNode), short(r.Longest), &r.Latency)
+	return fmt.Sprintf("%d connections held for %s: %d broken; with %s; longest unanswered %s; %s; the probe itself stalled for up to %s",
+		r.Opened, short(r.Took), len(r.Broken), tally(r.ByNode), short(r.Longest), &r.Latency, short(r.Stalled))
 }
 
 // Held makes a probe of held connections. It opens nothing before Run.
@@ -132,51 +137,86 @@ func (h *Held) WaitOpen(ctx context.Context) error {
 // Broken counts the connections that broke so far.
 func (h *Held) Broken() int { return int(h.broken.Load()) }
 
-// Run opens the connections and asks on them until ctx ends.
+// Run opens the connections and asks on them until ctx ends. It reports what
+// was since the last Lap.
 func (h *Held) Run(ctx context.Context) (HeldReport, error) {
 	return inHost(h.client, func() (HeldReport, error) {
-		report := HeldReport{ByNode: make(map[string]int)}
-		err := h.loop(ctx, &report)
-		return report, err
+		err := h.loop(ctx)
+		return h.Lap(), err
 	})
 }
 
-func (h *Held) loop(ctx context.Context, report *HeldReport) (err error) {
-	p, err := newPoller(max(h.o.Every/8, time.Millisecond))
+// Lap reports what was since the last call, or since the start, while Run goes on.
+func (h *Held) Lap() HeldReport {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := time.Now()
+	report := h.report
+	report.Took, report.ByNode = now.Sub(h.begin), make(map[string]int)
+	for i := range h.lines {
+		l := &h.lines[i]
+		if l.node != "" {
+			report.Opened++
+			report.ByNode[l.node]++
+		}
+		if l.fd >= 0 && l.waiting {
+			report.Longest = max(report.Longest, now.Sub(l.since))
+		}
+	}
+	h.report, h.begin = HeldReport{}, now
+	return report
+}
+
+func (h *Held) loop(ctx context.Context) (err error) {
+	tick := max(h.o.Every/8, time.Millisecond)
+	p, err := newPoller(tick)
 	if err != nil {
 		return err
 	}
-	begin := time.Now()
 	defer func() {
-		h.finish(report, begin)
+		h.close()
 		err = errors.Join(err, p.close())
 	}()
-	for i := range h.lines {
-		l := &h.lines[i]
-		l.due = begin.Add(h.o.Every * time.Duration(i) / time.Duration(len(h.lines)))
-		l.since = begin
-		if l.fd, err = openSocket(l.from, h.o.To); err != nil {
-			h.breakOff(l, err.Error(), report)
-			continue
-		}
-		if err := p.add(l.fd, readiness{id: l.id}); err != nil {
-			return err
-		}
+	if err := h.openAll(p); err != nil {
+		return err
 	}
+	looked := time.Now()
 	for ctx.Err() == nil {
 		ready, ticked, err := p.wait()
 		if err != nil {
 			return err
 		}
+		h.mu.Lock()
 		for _, r := range ready {
-			h.advance(&h.lines[r.id], report)
+			h.advance(&h.lines[r.id])
 		}
-		if !ticked {
+		if ticked {
+			now := time.Now()
+			h.report.Stalled = max(h.report.Stalled, now.Sub(looked)-tick)
+			looked = now
+			for i := range h.lines {
+				h.ask(&h.lines[i], now)
+			}
+		}
+		h.mu.Unlock()
+	}
+	return nil
+}
+
+func (h *Held) openAll(p *poller) (err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.begin = time.Now()
+	for i := range h.lines {
+		l := &h.lines[i]
+		l.due = h.begin.Add(h.o.Every * time.Duration(i) / time.Duration(len(h.lines)))
+		l.since = h.begin
+		if l.fd, err = openSocket(l.from, h.o.To); err != nil {
+			h.breakOff(l, err.Error())
 			continue
 		}
-		now := time.Now()
-		for i := range h.lines {
-			h.ask(&h.lines[i], now, report)
+		if err := p.add(l.fd, readiness{id: l.id}); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -184,32 +224,33 @@ func (h *Held) loop(ctx context.Context, report *HeldReport) (err error) {
 
 // ask sends the connection's next line if it is due, and loses patience with a
 // silent one.
-func (h *Held) ask(l *line, now time.Time, report *HeldReport) {
+func (h *Held) ask(l *line, now time.Time) {
 	if l.fd < 0 {
 		return
 	}
 	if (l.waiting || !l.opened) && now.Sub(l.since) > h.o.Patience {
-		h.breakOff(l, fmt.Sprintf("no answer for %s", h.o.Patience), report)
+		h.breakOff(l, fmt.Sprintf("no answer for %s", h.o.Patience))
 		return
 	}
 	if !l.opened || l.waiting || now.Before(l.due) {
 		return
 	}
-	l.due = now.Add(h.o.Every)
+	l.due = l.due.Add(h.o.Every * (1 + now.Sub(l.due)/h.o.Every)) // out of step with the others, as before
 	l.asked++
+	h.report.Asked++
 	l.waiting, l.since, l.got = true, now, 0
 	question := append(strconv.AppendInt(nil, int64(l.asked), 10), '\n')
 	if _, err := unix.Write(l.fd, question); err != nil {
-		h.breakOff(l, err.Error(), report)
+		h.breakOff(l, err.Error())
 	}
 }
 
-func (h *Held) advance(l *line, report *HeldReport) {
+func (h *Held) advance(l *line) {
 	if l.fd < 0 {
 		return
 	}
 	if err := socketError(l.fd); err != nil {
-		h.breakOff(l, err.Error(), report)
+		h.breakOff(l, err.Error())
 		return
 	}
 	if !l.opened {
@@ -222,44 +263,43 @@ func (h *Held) advance(l *line, report *HeldReport) {
 		case errors.Is(err, unix.EAGAIN):
 			return
 		case err != nil:
-			h.breakOff(l, err.Error(), report)
+			h.breakOff(l, err.Error())
 			return
 		case n == 0:
-			h.breakOff(l, "closed by the node", report)
+			h.breakOff(l, "closed by the node")
 			return
 		}
 		l.got += n
-		if !h.hear(l, report) {
+		if !h.hear(l) {
 			return
 		}
 	}
 }
 
 // hear looks at what has been answered so far. It is false if the connection broke.
-func (h *Held) hear(l *line, report *HeldReport) bool {
+func (h *Held) hear(l *line) bool {
 	answer, _, complete := bytes.Cut(l.reply[:l.got], []byte("\n"))
 	if !complete {
 		return true
 	}
 	node, number, _ := bytes.Cut(answer, []byte(" "))
 	if !l.waiting || string(number) != strconv.Itoa(l.asked) || l.node != "" && string(node) != l.node {
-		h.breakOff(l, fmt.Sprintf("asked %d, answered %q", l.asked, answer), report)
+		h.breakOff(l, fmt.Sprintf("asked %d, answered %q", l.asked, answer))
 		return false
 	}
 	if l.node == "" {
 		l.node = string(node)
-		report.ByNode[l.node]++
 		h.open.Add(1)
 	}
 	waited := time.Since(l.since)
 	l.waiting, l.got = false, 0
-	l.longest = max(l.longest, waited)
-	report.Answers++
-	report.Latency.add(waited)
+	h.report.Longest = max(h.report.Longest, waited)
+	h.report.Answers++
+	h.report.Latency.add(waited)
 	return true
 }
 
-func (h *Held) breakOff(l *line, reason string, report *HeldReport) {
+func (h *Held) breakOff(l *line, reason string) {
 	if l.fd >= 0 {
 		_ = unix.Close(l.fd)
 		l.fd = -1
@@ -268,24 +308,21 @@ func (h *Held) breakOff(l *line, reason string, report *HeldReport) {
 		h.open.Add(-1)
 	}
 	h.broken.Add(1)
-	l.brokenBy = reason
-	report.Broken = append(report.Broken, Break{Source: l.from, Node: l.node, Reason: reason, At: time.Now()})
+	h.report.Broken = append(h.report.Broken, Break{Source: l.from, Node: l.node, Reason: reason, At: time.Now()})
 }
 
-func (h *Held) finish(report *HeldReport, begin time.Time) {
-	report.Took = time.Since(begin)
+// close ends the connections. What they waited for in vain counts.
+func (h *Held) close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	for i := range h.lines {
 		l := &h.lines[i]
-		if l.node != "" {
-			report.Opened++
-		}
 		if l.fd < 0 {
 			continue
 		}
 		if l.waiting {
-			l.longest = max(l.longest, time.Since(l.since))
+			h.report.Longest = max(h.report.Longest, time.Since(l.since))
 		}
-		report.Longest = max(report.Longest, l.longest)
 		_ = unix.Close(l.fd)
 		l.fd = -1
 	}

@@ -178,6 +178,75 @@ func TestHeldConnectionsAreCountedWhole(t *testing.T) {
 	}
 }
 
+func TestLapsAddUp(t *testing.T) {
+	r := newRig(t, 1)
+	r.flood(t)
+	own(t, r.nodes[0])
+	held, err := r.client.Held(HeldOptions{To: lines(shared4), Connections: 20})
+	must(t, err)
+	arrivals, err := r.client.Arrivals(ArrivalOptions{To: web(shared4), Every: 2 * time.Millisecond})
+	must(t, err)
+	holding, arriving := Start(soon(t), held.Run), Start(soon(t), arrivals.Run)
+	must(t, held.WaitOpen(soon(t)))
+	var answered, arrived int
+	lap := func(h HeldReport, a ArrivalReport) {
+		answered += h.Answers
+		arrived += a.Outcomes[Answered]
+		if h.Opened != 20 || h.ByNode["n1"] != 20 || a.ByNode["n1"] != a.Outcomes[Answered] || h.Check() != nil || a.Failed() != 0 {
+			t.Errorf("%s; %s; want 20 held by n1 and nobody unanswered", h, a)
+		}
+	}
+	lap(held.Lap(), arrivals.Lap())
+	waitFor(t, "questions and clients", func() bool {
+		before := answered + arrived
+		lap(held.Lap(), arrivals.Lap())
+		return answered > 200 && arrived > 50 && answered+arrived > before
+	})
+	h, err := holding.Stop()
+	must(t, err)
+	a, err := arriving.Stop()
+	must(t, err)
+	lap(h, a)
+	want := 0
+	for i := range held.lines {
+		want += held.lines[i].asked
+		if held.lines[i].waiting {
+			want--
+		}
+	}
+	if answered != want {
+		t.Errorf("%d answers in all laps, want %d", answered, want)
+	}
+}
+
+func TestArrivalsTellWhoIsSlowAndWhoFails(t *testing.T) {
+	r := newRig(t, 1)
+	r.flood(t)
+	own(t, r.nodes[0])
+	arrivals, err := r.client.Arrivals(ArrivalOptions{To: web(shared6), Patience: 1500 * time.Millisecond})
+	must(t, err)
+	run := Start(soon(t), arrivals.Run)
+	r.setLoss(t, r.nodes[0], segment.Loss{Frames: segment.Certain})
+	r.waitLost(t, r.nodes[0], 20)
+	r.setLoss(t, r.nodes[0], segment.Loss{})
+	slow, err := run.Stop() // waits for them
+	must(t, err)
+	if slow.Failed() != 0 || len(slow.Slow) < 10 || slow.Latency.Max < time.Second || slow.Slow[0].Node != "n1" {
+		t.Errorf("%s, slow: %v; want many that were answered by n1 to their second SYN", slow, slow.Slow)
+	}
+
+	disown(t, r.nodes[0])
+	arrivals, err = r.client.Arrivals(ArrivalOptions{To: web(shared6), Patience: 50 * time.Millisecond})
+	must(t, err)
+	run = Start(soon(t), arrivals.Run)
+	waitFor(t, "some that fail", func() bool {
+		failed := arrivals.Lap()
+		return failed.Failed() > 5 && failed.Slow[0].Outcome == Unanswered
+	})
+	_, err = run.Stop()
+	must(t, err)
+}
+
 func TestBindingsFindANodesOwnMAC(t *testing.T) {
 	r := newRig(t, 1) // without flood: the client asks where the address is, the kernel answers
 	bindings, err := OpenBindings(r.Segment, shared)
@@ -220,6 +289,9 @@ func TestProbesRefuseSenselessOptions(t *testing.T) {
 	}
 	if _, err := c.Held(HeldOptions{To: to, Every: time.Microsecond}); err == nil {
 		t.Error("asked too often")
+	}
+	if _, err := c.Arrivals(ArrivalOptions{To: to, Every: time.Microsecond}); err == nil {
+		t.Error("arrivals too often")
 	}
 	if _, err := c.Held(HeldOptions{To: netip.AddrPortFrom(shared6, 7)}); err == nil {
 		t.Error("no address of the family")

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/rota-cluster/rota/internal/lab/segment"
@@ -46,7 +47,9 @@ type Tap struct {
 	names   Names
 	capture *capture
 
-	seed   maphash.Seed
+	seed maphash.Seed
+
+	mu     sync.Mutex          // held for each frame
 	bySYN  map[uint64]hardware // who answered a SYN: the tuple and its sequence number
 	kept   []uint64            // the keys of bySYN in the order of their coming
 	oldest int
@@ -54,7 +57,7 @@ type Tap struct {
 	report TapReport
 }
 
-// TapReport is what a tap saw.
+// TapReport is what a tap saw since it was opened, or since the last Lap.
 type TapReport struct {
 	Answers map[string]int // SYNs answered, by node; an answer sent again counts once
 	Twice   int            // SYNs that a second node answered as well
@@ -80,8 +83,7 @@ type ResetBy struct{ Node, By string }
 func (c *Client) OpenTap(shared []netip.Addr, names Names) (*Tap, error) {
 	t := &Tap{
 		client: c, shared: shared, names: names, seed: maphash.MakeSeed(),
-		bySYN: make(map[uint64]hardware), byFlow: make(map[uint64]hardware),
-		report: TapReport{Answers: make(map[string]int), Resets: make(map[ResetBy]int)},
+		bySYN: make(map[uint64]hardware), byFlow: make(map[uint64]hardware), report: newTapReport(),
 	}
 	err := c.host.Run(func() error {
 		eth, err := net.InterfaceByName(segment.InterfaceName)
@@ -97,23 +99,38 @@ func (c *Client) OpenTap(shared []netip.Addr, names Names) (*Tap, error) {
 	return t, nil
 }
 
-// Run reads until ctx ends, then closes the tap. A Tap runs once.
-func (t *Tap) Run(ctx context.Context) (TapReport, error) {
-	return inHost(t.client, func() (TapReport, error) { return t.read(ctx) })
+func newTapReport() TapReport {
+	return TapReport{Answers: make(map[string]int), Resets: make(map[ResetBy]int)}
 }
 
-func (t *Tap) read(ctx context.Context) (TapReport, error) {
-	err := t.capture.each(ctx, func(frame []byte) {
-		if s, ok := parseTCP(frame); ok && slices.Contains(t.shared, s.from.Addr()) {
-			t.see(s)
-		}
+// Run reads until ctx ends, then closes the tap. It reports what was since the
+// last Lap. A Tap runs once.
+func (t *Tap) Run(ctx context.Context) (TapReport, error) {
+	return inHost(t.client, func() (TapReport, error) {
+		err := t.capture.each(ctx, func(frame []byte) {
+			if s, ok := parseTCP(frame); ok && slices.Contains(t.shared, s.from.Addr()) {
+				t.see(s)
+			}
+		})
+		report, statErr := t.Lap()
+		return report, errors.Join(err, statErr, t.capture.close())
 	})
-	missed, statErr := t.capture.missed()
-	t.report.Missed = missed
-	return t.report, errors.Join(err, statErr, t.capture.close())
+}
+
+// Lap reports what was since the last call, or since the start, while Run goes on.
+func (t *Tap) Lap() (TapReport, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	report := t.report
+	t.report = newTapReport()
+	var err error
+	report.Missed, err = t.capture.missed()
+	return report, err
 }
 
 func (t *Tap) see(s tcpHead) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	switch {
 	case s.flags&flagRST != 0:
 		node := ""
