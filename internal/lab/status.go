@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -38,10 +39,61 @@ func (l *Lab) WaitAgreed(ctx context.Context, nodes ...*Node) ([]*api.Status, er
 	if nodes == nil {
 		nodes = l.healthy()
 	}
+	return l.wait(ctx, nodes, func(ctx context.Context) ([]*api.Status, error) { return agreement(ctx, nodes) })
+}
+
+// WaitShares waits until all nodes that can be expected to agree who owns how
+// much of every pool: of each bucket table its share by these weights, to ±1.
+// Nodes without a weight have none. Unlike WaitAgreed it knows nodes that drain.
+func (l *Lab) WaitShares(ctx context.Context, weights map[*Node]int) error {
+	nodes := l.healthy()
+	_, err := l.wait(ctx, nodes, func(ctx context.Context) ([]*api.Status, error) {
+		for _, n := range nodes {
+			s, err := n.Status(ctx)
+			if err != nil {
+				return nil, err
+			}
+			if err := shared(s, weights); err != nil {
+				return nil, err
+			}
+		}
+		return nil, nil
+	})
+	return err
+}
+
+// shared tells why this is not the status of a node in an agreed view with these shares.
+func shared(s *api.Status, weights map[*Node]int) error {
+	sum := 0
+	for _, w := range weights {
+		sum += w
+	}
+	if !s.View.Agreed {
+		return fmt.Errorf("%s is %s, not agreed with %v", s.Node, s.State, s.View.Members)
+	}
+	for _, p := range s.Pools {
+		owned := 0
+		for n, w := range weights {
+			has, want := p.Owners[n.Name()], float64(p.Buckets)*float64(w)/float64(sum)
+			if math.Abs(float64(has)-want) > 1 || w == 0 && has > 0 {
+				return fmt.Errorf("%s finds that %s owns %d of %d buckets of pool %s, not %.0f", s.Node, n.Name(), has, p.Buckets, p.Name, want)
+			}
+			owned += has
+		}
+		if owned != int(p.Buckets) {
+			return fmt.Errorf("%s finds owners for %d of %d buckets of pool %s: %v", s.Node, owned, p.Buckets, p.Name, p.Owners)
+		}
+	}
+	return nil
+}
+
+// wait looks again and again until there is no disagreement. It fails at once
+// if the daemon of one of the nodes has ended.
+func (l *Lab) wait(ctx context.Context, nodes []*Node, look func(context.Context) ([]*api.Status, error)) ([]*api.Status, error) {
 	tick := time.NewTicker(askAgain)
 	defer tick.Stop()
 	for {
-		all, disagreement := agreement(ctx, nodes)
+		all, disagreement := look(ctx)
 		if disagreement == nil {
 			return all, nil
 		}

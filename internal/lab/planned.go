@@ -1,0 +1,68 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/rota-cluster/rota/internal/api"
+)
+
+// Change is something that an operator does to a cluster by plan.
+type Change struct {
+	Name string
+	do   func(ctx context.Context, l *Lab) error
+	want []int // the nodes' weights when it is over
+}
+
+// PlannedChanges of a cluster of three even nodes. Each begins where the one
+// before ended; after the last there is a fourth node.
+func PlannedChanges() []Change {
+	return []Change{
+		{"drain of node-b", each(drain, 1), []int{100, 0, 100}},
+		{"resume", each(resume, 1), []int{100, 100, 100}},
+		{"drain of two at once", each(drain, 0, 1), []int{0, 0, 100}},
+		{"resume of both", each(resume, 0, 1), []int{100, 100, 100}},
+		{"weight 100 to 10", each(weigh(10), 2), []int{100, 100, 10}},
+		{"weight 10 to 100", each(weigh(100), 2), []int{100, 100, 100}},
+		{"a node joins", join, []int{100, 100, 100, 100}},
+	}
+}
+
+// Make the change and wait until all nodes agree on what it leads to.
+func (c Change) Make(ctx context.Context, l *Lab) error {
+	if err := c.do(ctx, l); err != nil {
+		return fmt.Errorf("%s: %w", c.Name, err)
+	}
+	weights := make(map[*Node]int)
+	for i, w := range c.want {
+		weights[l.Node(i)] = w
+	}
+	if err := l.WaitShares(ctx, weights); err != nil {
+		return fmt.Errorf("%s: %w", c.Name, err)
+	}
+	return nil
+}
+
+// each gives these nodes an order, one directly after the other.
+func each(order func(context.Context, *Node) error, nodes ...int) func(context.Context, *Lab) error {
+	return func(ctx context.Context, l *Lab) error {
+		for _, i := range nodes {
+			if err := order(ctx, l.Node(i)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+func drain(ctx context.Context, n *Node) error  { return n.API().Drain(ctx, api.DrainRequest{}) }
+func resume(ctx context.Context, n *Node) error { return n.API().Resume(ctx) }
+
+func weigh(weight uint16) func(context.Context, *Node) error {
+	return func(ctx context.Context, n *Node) error { return n.API().SetWeight(ctx, weight) }
+}
+
+func join(ctx context.Context, l *Lab) error {
+	_, err := l.AddNode(ctx)
+	return err
+}
