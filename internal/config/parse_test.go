@@ -6,11 +6,13 @@ import (
 	"net/netip"
 	"os"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/rota-cluster/rota/internal/flowhash"
+	"github.com/rota-cluster/rota/internal/health"
 	"github.com/rota-cluster/rota/internal/ownership"
 )
 
@@ -99,11 +101,28 @@ pools:
     preempt: false
     priority: 200
     checks:
-      - {name: nginx, https: "https://127.0.0.1/healthz", interval: 1s, timeout: 200ms, rise: 1, fall: 3}
+      - name: nginx
+        https: "https://127.0.0.1/healthz"
+        interval: 1s
+        timeout: 200ms
+        rise: 1
+        fall: 3
+        status: "200-299,401"
+        body: ok
+        headers:
+          Host: www.example.com
+        server_name: www.example.com
+        ca: ca.pem
+        days: 30
+        warn_weight: 80%
       - {name: script, exec: [/bin/check, fast]}
+      - {name: cart, grpc: "127.0.0.1:50051", service: shop.Cart, depends_on: []}
+      - {name: zone, dns: example.com, server: "127.0.0.1:5353", type: SOA}
+      - {name: lever, file: /run/out, present: false, depends_on: [disk_space]}
 signs:
-  memory_pressure: {warn: "10%", leave: 40, for: 5s}
+  memory_pressure: {warn: "10%", leave: 40, for: 5s, stay: 1m, warn_weight: "25%"}
   disk_space: off
+  hosts: {warn: off, leave: 5s, hosts: [192.0.2.1]}
 api: {socket: run/rota.sock, listen: ":7480"}
 state_dir: /s
 `
@@ -123,15 +142,27 @@ state_dir: /s
 			Hash: flowhash.SourceNetwork, Prefix4: 16, Prefix6: 64, Buckets: 2, Seed: &seed,
 			MAC: MAC{Given: []byte{1, 0, 0x5e, 1, 2, 3}}, Spread: ownership.SpreadSingle, Priority: &priority,
 			Checks: []Check{
-				{Name: "nginx", Kind: "https", Target: []string{"https://127.0.0.1/healthz"}, Interval: time.Second, Timeout: 200 * time.Millisecond, Rise: 1, Fall: 3},
-				{Name: "script", Kind: "exec", Target: []string{"/bin/check", "fast"}, Interval: DefaultCheckInterval, Timeout: DefaultCheckTimeout, Rise: 2, Fall: 2},
+				check("nginx", "https", "https://127.0.0.1/healthz").with(func(k *Check) {
+					k.Interval, k.Timeout, k.Rise, k.Fall = time.Second, 200*time.Millisecond, 1, 3
+					k.Status, k.Body = []StatusRange{{200, 299}, {401, 401}}, regexp.MustCompile("ok")
+					k.Headers = []Header{{"Host", "www.example.com"}}
+					k.ServerName, k.CA, k.Days, k.WarnWeight = "www.example.com", "/etc/rota/ca.pem", 30, 80
+				}),
+				check("script", "exec", "/bin/check", "fast"),
+				check("cart", "grpc", "127.0.0.1:50051").with(func(k *Check) { k.Service, k.DependsOn = "shop.Cart", []string{} }),
+				check("zone", "dns", "example.com").with(func(k *Check) { k.Server, k.Type = "127.0.0.1:5353", "SOA" }),
+				check("lever", "file", "/run/out").with(func(k *Check) { k.Absent, k.DependsOn = true, []string{"disk_space"} }),
 			},
 		}, {
 			Name: "zoo", Addresses: []netip.Addr{netip.MustParseAddr("2001:db8::1")},
 			Hash: flowhash.SourceNetwork, Prefix4: 26, Prefix6: 56, Buckets: 4096,
 			MAC: MAC{Mode: MACUnicast}, DrainTimeout: 5 * time.Minute, Priority: &one,
 		}},
-		Signs:    []Sign{{Name: "disk_space", Off: true}, {Name: "memory_pressure", Warn: "10%", Leave: "40", For: 5 * time.Second}},
+		Signs: []Sign{
+			{Name: "disk_space", Off: true},
+			{Name: "hosts", Warn: &health.Limit{}, Leave: limit(5), Items: []string{"192.0.2.1"}},
+			{Name: "memory_pressure", Warn: limit(10), Leave: limit(40), For: new(5 * time.Second), Stay: new(time.Minute), WarnWeight: 25},
+		},
 		API:      API{Socket: "/etc/rota/run/rota.sock", Listen: ":7480"},
 		StateDir: "/s",
 	}
@@ -145,6 +176,23 @@ state_dir: /s
 	if want := []string{"pools[0].priority", "pools[0].preempt", "pools[1].checks", "signs", "api.listen"}; !reflect.DeepEqual(fields, want) {
 		t.Errorf("warns of %v, want %v", fields, want)
 	}
+}
+
+func limit(at float64) *health.Limit {
+	l := health.At(at)
+	return &l
+}
+
+// check is one with the defaults.
+func check(name, kind string, target ...string) Check {
+	k := defaultCheck()
+	k.Name, k.Kind, k.Target = name, kind, target
+	return k
+}
+
+func (k Check) with(change func(*Check)) Check {
+	change(&k)
+	return k
 }
 
 func TestRefusals(t *testing.T) {
@@ -239,16 +287,32 @@ func TestRefusals(t *testing.T) {
 		{"a drain for ever", pool("drain_timeout: 25h"), "f:7:20: pools[0].drain_timeout: 25h is out of range; write 0s to 24h"},
 
 		{"a check that tests nothing", pool("checks: [{name: a}]"), "f:7:14: pools[0].checks[0]: tests nothing; write one of agent, dns, exec, file, grpc, http, https, process, systemd, tcp or tls, e.g. http: http://127.0.0.1/"},
-		{"a check of an unknown kind", pool("checks: [{name: a, ftp: b, tcp: 'a:1'}]"), "f:7:24: pools[0].checks[0].ftp: unknown; write agent, dns"},
+		{"a check of an unknown kind", pool("checks: [{name: a, ftp: b, tcp: 'a:1'}]"), "f:7:24: pools[0].checks[0].ftp: unknown; write agent, body, ca"},
 		{"a check of two kinds", pool("checks: [{name: a, tcp: 'a:1', tls: 'a:1'}]"), "pools[0].checks[0].tls: the check is tcp already; write one of the two"},
 		{"a check without a name", pool("checks: [{tcp: 'a:1'}]"), "pools[0].checks[0]: has no name; write e.g. {name: nginx, …}"},
 		{"two checks with one name", pool("checks: [{name: a, tcp: 'a:1'}, {name: a, tcp: 'a:1'}]"), "pools[0].checks[1].name: a is given already, in pools[0].checks[0].name"},
 		{"a check without a port", pool("checks: [{name: a, tcp: localhost}]"), `pools[0].checks[0].tcp: "localhost" is not an address and a port; write e.g. 127.0.0.1:25`},
 		{"a check with a URL of another kind", pool("checks: [{name: a, http: 'https://a/'}]"), `pools[0].checks[0].http: "https://a/" is not an http URL; write e.g. http://127.0.0.1/`},
 		{"a check with a bad port", pool("checks: [{name: a, http: 'http://a:99999/'}]"), `"http://a:99999/" is not an http URL`},
+		{"an option of another kind", pool("checks: [{name: a, tcp: 'a:1', status: 200}]"), "f:7:44: pools[0].checks[0].status: is for http or https checks, and this is a check of tcp; remove it"},
+		{"a status that is none", pool("checks: [{name: a, http: 'http://a', status: 20-300}]"), `pools[0].checks[0].status: "20-300" is no status code`},
+		{"a pattern that cannot be read", pool("checks: [{name: a, http: 'http://a', body: '('}]"), "pools[0].checks[0].body: error parsing regexp: missing closing )"},
+		{"a header with two lines", pool(`checks: [{name: a, http: 'http://a', headers: {A: "b\nc"}}]`), "pools[0].checks[0].headers.A: cannot be a header"},
+		{"a record type unknown", pool("checks: [{name: a, dns: a, type: WKS}]"), `pools[0].checks[0].type: "WKS" is unknown; write A, AAAA`},
+		{"no domain", pool("checks: [{name: a, dns: 'a..b'}]"), `pools[0].checks[0].dns: "a..b" is not a domain name; write e.g. www.example.com`},
+		{"a file that is not there or there", pool("checks: [{name: a, file: /a, present: maybe}]"), `pools[0].checks[0].present: is "maybe"; write true or false`},
+		{"a relative file", pool("checks: [{name: a, file: a}]"), `pools[0].checks[0].file: "a" is not a path from the root; write e.g. /run/in-service`},
+		{"a weight of nothing", pool("checks: [{name: a, file: /a, warn_weight: 0}]"), `pools[0].checks[0].warn_weight: "0" is not a percentage that fits; write 1% to 100%, e.g. "50%"`},
+		{"a command of no words", pool("checks: [{name: a, exec: []}]"), "pools[0].checks[0].exec: is an empty list"},
+		{"a cause that is no sign", pool("checks: [{name: a, file: /a, depends_on: [disk_spac]}]"), `pools[0].checks[0].depends_on[0]: "disk_spac" is unknown; did you mean disk_space?`},
 		{"a check that never falls", pool("checks: [{name: a, tcp: 'a:1', fall: 0}]"), "pools[0].checks[0].fall: 0 is out of range"},
 		{"a sign with an unknown threshold", swap("signs: {memory_pressure: {wrn: 5}}"), "signs.memory_pressure.wrn: unknown; did you mean warn?"},
-		{"a sign with a strange name", swap("signs: {Memory-Pressure: {warn: 5}}"), "signs.Memory-Pressure: is not the name of a sign"},
+		{"a sign that is not one", swap("signs: {memory_presure: {warn: 5}}"), "signs.memory_presure: is not a sign; did you mean memory_pressure?"},
+		{"a sign with a threshold of another unit", swap("signs: {memory_pressure: {warn: 5s}}"), `signs.memory_pressure.warn: "5s" is not a threshold of memory_pressure; write e.g. "10%" or off`},
+		{"a sign that leaves first", swap("signs: {memory_pressure: {leave: 5}}"), "signs.memory_pressure: leaves at 5% before it warns at 10%"},
+		{"a sign that leaves first, where little is bad", swap("signs: {certificates: {leave: 30d}}"), "signs.certificates: leaves at 30d before it warns at 14d"},
+		{"a sign with another's list", swap("signs: {gateway: {hosts: [192.0.2.1]}}"), "signs.gateway.hosts: unknown; write for, leave, stay, warn or warn_weight"},
+		{"a host by name", swap("signs: {hosts: {hosts: [a.example]}}"), `signs.hosts.hosts[0]: "a.example" is not an IP address; write e.g. 192.0.2.1`},
 		{"signs that are a list", swap("signs: [a]"), "f:7:8: signs: is a list; write name: {…} lines"},
 		{"a socket with too long a path", swap("api: {socket: /" + strings.Repeat("a", 107) + "}"), "f:7:15: api.socket: is 108 characters long; a socket's path has at most 107"},
 		{"a listener without a port", swap("api: {listen: localhost}"), `f:7:15: api.listen: "localhost" is not an address and a port; write e.g. 127.0.0.1:7480`},

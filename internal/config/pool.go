@@ -46,7 +46,7 @@ func (c *Config) readPools(v value) {
 	}
 	names, addrs := places[string]{}, places[netip.Addr]{}
 	for _, item := range items {
-		c.Pools = append(c.Pools, readPool(item, names, addrs))
+		c.Pools = append(c.Pools, c.readPool(item, names, addrs))
 	}
 	if len(addrs) > MaxAddresses {
 		v.fail("hold %d addresses together; at most %d", len(addrs), MaxAddresses)
@@ -60,7 +60,7 @@ func (c *Config) readPools(v value) {
 	}
 }
 
-func readPool(v value, names places[string], addrs places[netip.Addr]) Pool {
+func (c *Config) readPool(v value, names places[string], addrs places[netip.Addr]) Pool {
 	p := defaultPool()
 	seen := v.mapping(keys{
 		"name": func(v value) {
@@ -93,7 +93,7 @@ func readPool(v value, names places[string], addrs places[netip.Addr]) Pool {
 		},
 		"mac":           func(v value) { p.readMAC(v) },
 		"drain_timeout": func(v value) { setTime(&p.DrainTimeout)(v.duration(0, MaxDrainTimeout, "5m")) },
-		"checks":        func(v value) { p.Checks = readChecks(v) },
+		"checks":        func(v value) { p.Checks = c.readChecks(v) },
 	})
 	v.need(seen, "name: web", "addresses: [192.0.2.10]")
 	for _, key := range []string{"preempt", "priority"} {

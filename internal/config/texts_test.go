@@ -35,10 +35,11 @@ func TestExampleSwitchedOnParses(t *testing.T) {
 		t.Fatalf("%v in:\n%s", err, everything())
 	}
 	p := c.Pools[0]
-	want := Check{Name: "nginx", Kind: "http", Target: []string{"http://127.0.0.1/healthz"},
-		Interval: DefaultCheckInterval, Timeout: DefaultCheckTimeout, Rise: DefaultCheckRise, Fall: DefaultCheckFall}
-	if c.Node.Name != "node-a" || c.ExpectedNodes != 3 || *p.Seed != 7 || !reflect.DeepEqual(p.Checks, []Check{want}) || len(c.Signs) != 1 {
+	if c.Node.Name != "node-a" || c.ExpectedNodes != 3 || *p.Seed != 7 || !reflect.DeepEqual(p.Checks[0], check("nginx", "http", "http://127.0.0.1/healthz")) {
 		t.Errorf("%+v", c)
+	}
+	if got, want := c.SignsInForce(), mustParse(t, minimal).SignsInForce(); !reflect.DeepEqual(got, want) {
+		t.Errorf("the signs of the example are not the defaults:\n%+v\n%+v", got, want)
 	}
 }
 
@@ -57,13 +58,20 @@ func TestOneListOfKeys(t *testing.T) {
 	}
 	fromExample := map[string][]string{}
 	exampleKeys(e, "", fromExample)
-	// One check of one kind stands for all.
+	// The kinds of checks stand in a comment.
 	fromExample["pools.checks"] = slices.Concat(fromExample["pools.checks"], CheckKinds)
 	for _, ks := range fromExample {
 		slices.Sort(ks)
 	}
-	fromExample["pools.checks"] = slices.Compact(fromExample["pools.checks"])
-	delete(fromExample, "signs")
+	for place := range fromExample {
+		fromExample[place] = slices.Compact(fromExample[place])
+	}
+	if got := slices.Sorted(slices.Values(signNames())); !slices.Equal(got, fromExample["signs"]) {
+		t.Errorf("the example has the signs %v, the reader knows %v", fromExample["signs"], got)
+	}
+	if got := s["properties"].(map[string]any)["signs"].(map[string]any)["propertyNames"].(map[string]any)["enum"]; !slices.EqualFunc(got.([]any), signNames(), func(a any, b string) bool { return a == b }) {
+		t.Errorf("the schema has the signs %v, the reader knows %v", got, signNames())
+	}
 
 	for place, ks := range fromSchema {
 		if place == "signs" {
@@ -72,7 +80,15 @@ func TestOneListOfKeys(t *testing.T) {
 		if !slices.Equal(ks, fromExample[place]) {
 			t.Errorf("%s: the schema has %v, the example %v", place, ks, fromExample[place])
 		}
-		if got := readerKeys(t, place); !slices.Equal(got, ks) {
+		got := readerKeys(t, place, "memory_pressure")
+		if place == "signs.*" { // the lists are of some signs alone
+			for _, sign := range []string{"disk_space", "hosts", "certificates"} {
+				got = slices.Concat(got, readerKeys(t, place, sign))
+			}
+			slices.Sort(got)
+			got = slices.Compact(got)
+		}
+		if !slices.Equal(got, ks) {
 			t.Errorf("%s: the schema has %v, the reader knows %v", place, ks, got)
 		}
 	}
@@ -84,7 +100,7 @@ func schemaKeys(s map[string]any, place string, out map[string][]string) {
 		schemaKeys(items, place, out)
 	}
 	if one, ok := s["additionalProperties"].(map[string]any); ok {
-		for _, o := range one["oneOf"].([]any) {
+		for _, o := range slices.Concat([]any{one}, anyOf(one)) {
 			schemaKeys(o.(map[string]any), place+".*", out)
 		}
 	}
@@ -98,6 +114,11 @@ func schemaKeys(s map[string]any, place string, out map[string][]string) {
 	}
 }
 
+func anyOf(s map[string]any) []any {
+	list, _ := s["oneOf"].([]any)
+	return list
+}
+
 func exampleKeys(v any, place string, out map[string][]string) {
 	switch v := v.(type) {
 	case []any:
@@ -105,7 +126,7 @@ func exampleKeys(v any, place string, out map[string][]string) {
 			exampleKeys(item, place, out)
 		}
 	case map[string]any:
-		out[place] = slices.Collect(maps.Keys(v))
+		out[place] = slices.AppendSeq(out[place], maps.Keys(v))
 		for key, item := range v {
 			if place == "signs" {
 				key = "*"
@@ -118,7 +139,7 @@ func exampleKeys(v any, place string, out map[string][]string) {
 func join(place, key string) string { return strings.TrimPrefix(place+"."+key, ".") }
 
 // readerKeys asks the reader, by a key that it does not know.
-func readerKeys(t *testing.T, place string) []string {
+func readerKeys(t *testing.T, place, sign string) []string {
 	t.Helper()
 	text := "{zzzzzzzzzz: 1}"
 	parts := strings.Split(place, ".")
@@ -126,7 +147,7 @@ func readerKeys(t *testing.T, place string) []string {
 		switch key {
 		case "":
 		case "*":
-			text = "{memory_pressure: " + text + "}"
+			text = "{" + sign + ": " + text + "}"
 		case "pools", "checks":
 			text = "{" + key + ": [" + text + "]}"
 		default:

@@ -273,6 +273,21 @@ func (v value) number(least, most uint64) (uint64, bool) {
 	return n, true
 }
 
+// percent is a whole number of hundredths, with or without its sign.
+func (v value) percent(least, most uint64) (uint64, bool) {
+	hint := fmt.Sprintf(`%d%% to %d%%, e.g. "50%%"`, least, most)
+	word, ok := v.text(hint)
+	if !ok {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(strings.TrimSuffix(word, "%"), 10, 64)
+	if err != nil || n < least || n > most {
+		v.fail("%q is not a percentage that fits; write %s", clip(word), hint)
+		return 0, false
+	}
+	return n, true
+}
+
 // duration is a time with a unit, of least … most.
 func (v value) duration(least, most time.Duration, hint string) (time.Duration, bool) {
 	word, ok := v.text("e.g. " + hint)
