@@ -2,6 +2,7 @@ package test
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"github.com/rota-cluster/rota/internal/lab"
@@ -27,9 +28,15 @@ type witness struct {
 // witness begins to ask and to look.
 func (c *cluster) witness() *witness {
 	c.t.Helper()
+	return c.witnessAt(c.Shared()[0])
+}
+
+// witnessAt is witness of any shared address.
+func (c *cluster) witnessAt(to netip.Addr) *witness {
+	c.t.Helper()
 	tap, err := c.OpenTap()
 	must(c.t, err)
-	flows, err := c.Client().Flows(probe.FlowOptions{To: web(c.Shared()[0]), Flows: 30, Every: 25 * time.Millisecond})
+	flows, err := c.Client().Flows(probe.FlowOptions{To: web(to), Flows: 30, Every: 25 * time.Millisecond})
 	must(c.t, err)
 	w := &witness{c: c, flows: flows, tapped: probe.Start(context.Background(), tap.Run), asking: probe.Start(context.Background(), flows.Run)}
 	c.t.Cleanup(func() { // no more than once: if the test ends before its time

@@ -111,6 +111,13 @@ type Pool struct {
 	Owners map[string]int `json:"owners"`
 	// Weights are the members' weights in this pool.
 	Weights map[string]int `json:"weights"`
+	// Spread is even, or single: one node has the whole pool. Active is that node by the view,
+	// "" for nobody or an even pool, and Because why it is. Priorities are the members'.
+	Spread     string         `json:"spread"`
+	Active     string         `json:"active"`
+	Because    string         `json:"active_because"`
+	Preempt    bool           `json:"preempt"`
+	Priorities map[string]int `json:"priorities"`
 	// Owned and Lingering are this node's, as numbers and ranges: "0-12,17".
 	// Contested are those of Owned that another node still lingers in.
 	Owned     string `json:"owned"`
@@ -166,6 +173,7 @@ func (s *Status) complete() {
 		notNil(&p.Addresses)
 		mapNotNil(&p.Owners)
 		mapNotNil(&p.Weights)
+		mapNotNil(&p.Priorities)
 		mapNotNil(&p.Verdicts)
 	}
 }

@@ -57,6 +57,28 @@ POOL web: 192.0.2.10 2001:db8::10
   node-c        819  20.0%      50  ######
   packets: pass 1.2M, drop-foreign 812
 `},
+		{"a pool that one node has", func(st *api.Status) {
+			st.Nodes = nil
+			p := &st.Pools[0]
+			p.Spread, p.Active, p.Because, p.Preempt = "single", "node-b", "it has the highest priority", true
+			p.Priorities = map[string]int{"node-a": 100, "node-b": 200, "node-c": 100}
+			p.Owners, p.Verdicts = map[string]int{"node-a": 0, "node-b": 4096, "node-c": 0}, nil
+		}, `
+node-a of cluster web: serving since 10:45:00 (1 h 15 min)
+view 17 of 3 nodes, agreed; lease good for 287 ms
+
+NODE  STATE  WEIGHT  HEARD  ADDRESS
+
+POOL web: 192.0.2.10 2001:db8::10
+  4096 buckets by source-address-port; MAC 03:e9:c4:17:26:3a
+  datapath tc: veth loses its receive offloads under native XDP
+  single: active is node-b: it has the highest priority; preempt is on;
+    priorities: node-a 100, node-b 200, node-c 100
+  OWNER     BUCKETS   SHARE  WEIGHT
+  node-a *        0    0.0%     100
+  node-b       4096  100.0%     100  ##############################
+  node-c          0    0.0%      50
+`},
 		{"a node was cut off and this one took its share over", func(st *api.Status) {
 			st.View.Number, st.View.Members = 18, []string{"node-a", "node-b"}
 			st.Nodes[2].State, st.Nodes[2].HeardMS = api.Silent, 12345

@@ -194,10 +194,29 @@ func poolText(st *api.Status, p *api.Pool, s style) string {
 		attach += ": " + p.Reason
 	}
 	b.WriteString(wrap("  ", "    ", strings.Fields(attach)))
+	b.WriteString(activeText(p))
 	b.WriteString(ownersText(st, p, s))
 	b.WriteString(hereText(p))
 	b.WriteString(packetsText(p))
 	return b.String()
+}
+
+// activeText says which node has a single pool, why, and who would be next.
+func activeText(p *api.Pool) string {
+	if p.Spread != "single" {
+		return ""
+	}
+	active := cmp.Or(p.Active, "nobody")
+	var claims []string
+	for _, name := range slices.Sorted(maps.Keys(p.Priorities)) {
+		claims = append(claims, fmt.Sprintf("%s %d", name, p.Priorities[name]))
+	}
+	preempt := "off"
+	if p.Preempt {
+		preempt = "on"
+	}
+	text := fmt.Sprintf("single: active is %s: %s; preempt is %s; priorities: %s", active, p.Because, preempt, strings.Join(claims, ", "))
+	return wrap("  ", "    ", strings.Fields(text))
 }
 
 func ownersText(st *api.Status, p *api.Pool, s style) string {

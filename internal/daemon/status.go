@@ -134,6 +134,7 @@ func (d *daemon) poolsOf(own ownership.Status) []api.Pool {
 		p := api.Pool{
 			Name: cfg.Name, MAC: cfg.ClusterMAC(d.cfg.Cluster).String(), Hash: cfg.HashText(), Buckets: cfg.Buckets,
 			Owners: map[string]int{}, Weights: map[string]int{}, Verdicts: map[string]uint64{},
+			Spread: cfg.Spread.String(), Priorities: map[string]int{},
 			Owned:     api.Ranges(cfg.Buckets, ps.Owned.Has),
 			Lingering: api.Ranges(cfg.Buckets, ps.Lingering.Has),
 			Contested: api.Ranges(cfg.Buckets, ps.Contested.Has),
@@ -146,7 +147,13 @@ func (d *daemon) poolsOf(own ownership.Status) []api.Pool {
 		for _, m := range own.View.Members {
 			p.Weights[m.Name] = int(m.Weights[i])
 		}
+		if cfg.Spread == ownership.SpreadSingle {
+			p.Active, p.Because, p.Preempt = ps.Active, ps.ActiveWhy.String(), cfg.Preempt
+		}
 		for _, n := range own.Nodes {
+			if cfg.Spread == ownership.SpreadSingle && n.Member && i < len(n.Priorities) {
+				p.Priorities[n.Name] = int(n.Priorities[i])
+			}
 			alive := !n.Silent && !n.Left && n.Unlike == "" && i < len(n.Claims)
 			if alive && (n.Member || n.Claims[i] > 0) {
 				p.Owners[n.Name] = n.Claims[i]

@@ -84,12 +84,12 @@ func (l *Lab) configText(node string) string {
 	}
 	line("pools:")
 	for _, p := range l.options.Pools {
-		p.write(line)
+		p.write(node, line)
 	}
 	return b.String()
 }
 
-func (p Pool) write(line func(format string, args ...any)) {
+func (p Pool) write(node string, line func(format string, args ...any)) {
 	line("  - name: %q", p.Name)
 	line("    addresses:")
 	for _, a := range p.Addresses {
@@ -109,5 +109,14 @@ func (p Pool) write(line func(format string, args ...any)) {
 	}
 	if p.DrainTimeout != 0 {
 		line("    drain_timeout: %s", p.DrainTimeout)
+	}
+	if p.Spread != "" {
+		line("    spread: %s", p.Spread)
+	}
+	if p.NoPreempt {
+		line("    preempt: false")
+	}
+	if priority, given := p.Priorities[node]; given {
+		line("    priority: %d", priority)
 	}
 }

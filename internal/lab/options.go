@@ -60,6 +60,9 @@ type Pool struct {
 	Seed         *uint32
 	MAC          string
 	DrainTimeout time.Duration
+	Spread       string
+	NoPreempt    bool
+	Priorities   map[string]int // by the node's name; in a single pool
 }
 
 // withDefaults completes the options and refuses what makes no sense. What the
