@@ -203,18 +203,20 @@ func (c *checks) healthyServe(w *world) bool {
 	running := 0
 	for _, n := range w.nodes {
 		switch {
+		case w.s.Healthy&n.bit == 0:
+			if w.s.Quorum == ownership.QuorumNone && w.heedlessLately(n) {
+				return false
+			}
 		case n.machine == nil || w.now-n.started < 3*w.s.Lease: // it may not be in a view yet
-		case w.s.Healthy&n.bit != 0:
+		default:
 			running++
-		case w.s.Quorum == ownership.QuorumNone && w.heedlessLately(n):
-			return false
 		}
 	}
 	return running > w.checks.soft && (w.s.Quorum == ownership.QuorumNone || running > w.s.Expected/2)
 }
 
 // heedlessLately: a client that reached it counts for max(10 leases, 3 s), and what it
-// claimed meanwhile is settled some leases after.
+// claimed meanwhile is settled some leases after, be it dead by then.
 func (w *world) heedlessLately(n *node) bool {
 	if w.heedless(n) {
 		n.heedlessTill = w.now + 4*time.Second + 10*w.s.Lease
@@ -225,7 +227,7 @@ func (w *world) heedlessLately(n *node) bool {
 // heedless tells whether a sick node is heard by healthy ones and does not hear
 // them, while clients reach it: it goes on, and the others make way.
 func (w *world) heedless(sick *node) bool {
-	if sick.deaf || sick.unflooded || sick.mute {
+	if sick.machine == nil || sick.deaf || sick.unflooded || sick.mute {
 		return false
 	}
 	for _, n := range w.nodes {
