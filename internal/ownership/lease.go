@@ -32,7 +32,8 @@ func (n *Node) spoken() Time { return n.stamps[n.seq%stampRing].at }
 // plus L; k is a majority of the expected nodes, or of the view's members
 // without a quorum.
 func (n *Node) byMajority() Time {
-	stamps := []Time{n.spoken()}
+	var room [2 * MaxNodes]Time // on the stack: this runs at each step
+	stamps := append(room[:0], n.spoken())
 	voters := n.cfg.ExpectedNodes
 	if n.cfg.Quorum == QuorumMajority {
 		for _, p := range n.peers {

@@ -2,6 +2,7 @@ package ownership
 
 import (
 	"cmp"
+	"strings"
 	"time"
 )
 
@@ -47,11 +48,13 @@ type ViewID struct {
 
 // Compare orders views: by number, then proposer's name, then its incarnation.
 func (a ViewID) Compare(b ViewID) int {
-	return cmp.Or(
-		cmp.Compare(a.Number, b.Number),
-		cmp.Compare(a.Proposer.Name, b.Proposer.Name),
-		cmp.Compare(a.Proposer.Incarnation, b.Proposer.Incarnation),
-	)
+	if a.Number != b.Number {
+		return cmp.Compare(a.Number, b.Number)
+	}
+	if by := strings.Compare(a.Proposer.Name, b.Proposer.Name); by != 0 {
+		return by
+	}
+	return cmp.Compare(a.Proposer.Incarnation, b.Proposer.Incarnation)
 }
 
 // Member is a node in a view.
