@@ -20,6 +20,7 @@ const (
 	MinBuckets    = 2
 	MaxBuckets    = 65536
 	MaxInterfaces = 8 // of heartbeat
+	MaxHooks      = 64
 
 	MinInterval = 5 * time.Millisecond
 	MaxInterval = 10 * time.Second
@@ -27,6 +28,8 @@ const (
 	MinLeaseIntervals = 3
 	MaxLease          = time.Minute
 	MaxDrainTimeout   = 24 * time.Hour
+	MinHookTimeout    = 100 * time.Millisecond
+	MaxHookTimeout    = 10 * time.Minute
 )
 
 // What a file need not say.
@@ -41,6 +44,8 @@ const (
 	DefaultBeatPort     = 7479
 	DefaultBuckets      = 4096
 	DefaultDrainTimeout = 5 * time.Minute
+	DefaultHooksDir     = "/etc/rota/hooks.d"
+	DefaultHookTimeout  = 10 * time.Second
 	DefaultHash         = flowhash.SourceAddressPort
 )
 
@@ -57,6 +62,8 @@ type Config struct {
 	ExpectedNodes int    // 1 … MaxNodes with QuorumMajority; 0 if not given
 	Pools         []Pool // 1 … MaxPools, sorted by name
 	Signs         []Sign // sorted by name; not acted on by this version
+	Hooks         []Hook // 0 … MaxHooks, in the order of the file
+	HooksDir      string // holds executables that are run on every change
 	API           API
 	StateDir      string
 

@@ -70,6 +70,7 @@ func defaults() *Config {
 	return &Config{
 		Node:      Node{Weight: DefaultWeight, Priority: DefaultPriority},
 		Heartbeat: Heartbeat{Interval: DefaultInterval, Lease: DefaultLease, Port: DefaultBeatPort},
+		HooksDir:  DefaultHooksDir,
 		API:       API{Socket: DefaultSocket},
 		StateDir:  DefaultStateDir,
 	}
@@ -88,6 +89,8 @@ func (c *Config) read(v value) {
 		"expected_nodes": func(v value) { set(&c.ExpectedNodes)(v.number(1, MaxNodes)) },
 		"pools":          c.readPools,
 		"signs":          c.readSigns,
+		"hooks":          c.readHooks,
+		"hooks_dir":      func(v value) { c.path(v, &c.HooksDir, DefaultHooksDir) },
 		"api":            c.readAPI,
 		"state_dir":      func(v value) { c.path(v, &c.StateDir, DefaultStateDir) },
 	})

@@ -69,6 +69,7 @@ func TestDefaults(t *testing.T) {
 			Hash: flowhash.SourceAddressPort, Prefix4: 24, Prefix6: 64, Buckets: 4096,
 			DrainTimeout: 5 * time.Minute, Preempt: true,
 		}},
+		HooksDir: "/etc/rota/hooks.d",
 		API:      API{Socket: "/run/rota/rota.sock"},
 		StateDir: "/var/lib/rota",
 	}
@@ -123,6 +124,10 @@ signs:
   memory_pressure: {warn: "10%", leave: 40, for: 5s, stay: 1m, warn_weight: "25%"}
   disk_space: off
   hosts: {warn: off, leave: 5s, hosts: [192.0.2.1]}
+hooks:
+  - {on: [state, drift], command: [/bin/notify, now], timeout: 1s}
+  - command: /bin/tell
+hooks_dir: hooks
 api: {socket: run/rota.sock, listen: ":7480"}
 state_dir: /s
 `
@@ -163,6 +168,11 @@ state_dir: /s
 			{Name: "hosts", Warn: &health.Limit{}, Leave: limit(5), Items: []string{"192.0.2.1"}},
 			{Name: "memory_pressure", Warn: limit(10), Leave: limit(40), For: new(5 * time.Second), Stay: new(time.Minute), WarnWeight: 25},
 		},
+		Hooks: []Hook{
+			{On: []string{HookState, HookDrift}, Command: []string{"/bin/notify", "now"}, Timeout: time.Second},
+			{Command: []string{"/bin/tell"}, Timeout: DefaultHookTimeout},
+		},
+		HooksDir: "/etc/rota/hooks",
 		API:      API{Socket: "/etc/rota/run/rota.sock", Listen: ":7480"},
 		StateDir: "/s",
 	}
@@ -207,10 +217,18 @@ func TestRefusals(t *testing.T) {
 		{"a key given twice", "cluster: a\ncluster: b\n", `f:2:1: mapping key "cluster" already defined at [1:1]; remove one of the two`},
 		{"a second document", minimal + "---\na: b\n", "f:8:1: a second document begins; "},
 		{"a misspelt key is not also missing", strings.Replace(minimal, "interface", "interfaces", 1), "f:2:1: interfaces: unknown; did you mean interface?"},
-		{"a key far from all", swap("zzzzzzz: 1"), "f:7:1: zzzzzzz: unknown; write api, cluster, datapath, expected_nodes, heartbeat, interface, key_file, node, pools, quorum, signs or state_dir"},
+		{"a key far from all", swap("zzzzzzz: 1"), "f:7:1: zzzzzzz: unknown; write api, cluster, datapath, expected_nodes, heartbeat, hooks, hooks_dir, interface, key_file, node, pools, quorum, signs or state_dir"},
 		{"an alias", swap("cluster: *x"), "f:1:10: cluster: is an anchor or alias, which are not read here; write a name such as web"},
 		{"a tag", swap("cluster: !!str x"), "f:1:10: cluster: is tagged, and tags are not read here; write a name such as web"},
 		{"a merge key", swap("<<: {a: b}"), "f:7:1: <<: unknown; write api"},
+
+		{"a hook without a command", minimal + "hooks: [{on: [state]}]\n", "f:7:9: hooks[0].command: missing; write e.g. command: [/usr/local/bin/notify]"},
+		{"a hook's command that is looked for", minimal + "hooks: [{command: notify}]\n", `hooks[0].command: "notify" is not a path that begins with /; write e.g. [/usr`},
+		{"a hook's command for a shell", minimal + "hooks: [{command: /bin/echo a}]\n", `hooks[0].command: "/bin/echo a" has spaces, and no shell divides it; write a list`},
+		{"a hook's command without words", minimal + "hooks: [{command: []}]\n", "hooks[0].command: is empty; write e.g. [/usr"},
+		{"a hook on what is not known", minimal + "hooks: [{on: [states], command: /bin/a}]\n", `hooks[0].on[0]: "states" is unknown; did you mean state?`},
+		{"a hook on the same twice", minimal + "hooks: [{on: [peer, peer], command: /bin/a}]\n", "hooks[0].on[1]: peer is given already"},
+		{"a hook that may take for ever", minimal + "hooks: [{command: /bin/a, timeout: 11m}]\n", "hooks[0].timeout: 11m is out of range; write 100ms to 10m"},
 
 		{"a cluster without a name", swap("cluster:"), "f:1:9: cluster: is empty; write a name such as web"},
 		{"a cluster with an empty name", swap(`cluster: ""`), "f:1:10: cluster: is empty; write a name such as web"},

@@ -148,7 +148,7 @@ func readerKeys(t *testing.T, place, sign string) []string {
 		case "":
 		case "*":
 			text = "{" + sign + ": " + text + "}"
-		case "pools", "checks":
+		case "pools", "checks", "hooks":
 			text = "{" + key + ": [" + text + "]}"
 		default:
 			text = "{" + key + ": " + text + "}"

@@ -15,6 +15,7 @@ import (
 
 	"github.com/rota-cluster/rota/internal/api"
 	"github.com/rota-cluster/rota/internal/config"
+	"github.com/rota-cluster/rota/internal/hook"
 	"github.com/rota-cluster/rota/internal/netcfg"
 	"github.com/rota-cluster/rota/internal/ownership"
 	"github.com/rota-cluster/rota/internal/peer"
@@ -35,6 +36,7 @@ type daemon struct {
 	loop   *loop
 
 	detours *detours
+	hooks   *hook.Runner
 }
 
 // Run serves until ctx is done, then says goodbye and leaves the host as it
@@ -62,6 +64,9 @@ func Run(ctx context.Context, cfg *config.Config, version string, hangups <-chan
 		return err
 	}
 	d := &daemon{cfg: cfg, log: log, started: time.Now(), version: version, memory: newMemory(cfg.StateDir, log)}
+	d.hooks = hook.New(hook.Options{
+		Hooks: cfg.Hooks, Dir: cfg.HooksDir, Env: []string{"ROTA_SOCKET=" + cfg.API.Socket}, Start: startUnhurried, Log: log,
+	})
 	d.host, err = setUp(cfg, keys.Hash, link, log)
 	if err != nil {
 		return errors.Join(err, socket.Close())
@@ -127,7 +132,7 @@ func (d *daemon) connect(keys config.Keys) error {
 	}
 	d.tx = tx
 	d.detours = newDetours(cfg, d.host.addresses(), source, d.openDetoured, tx.Interrupt, d.log)
-	d.loop = newLoop(cfg, d.host, ownershipConfig(cfg, d.host, self, source, keys.Hash), tx, sealer, d.openService, d.detours, d.log)
+	d.loop = newLoop(cfg, d.host, ownershipConfig(cfg, d.host, self, source, keys.Hash), tx, sealer, d.openService, d.detours, d.hooks.Tell, d.log)
 	return nil
 }
 
@@ -163,6 +168,7 @@ func (d *daemon) serve(ctx context.Context, socket net.Listener, hangups <-chan 
 	rest.Go(func() { d.obey(inner, hangups) })
 	rest.Go(func() { d.memory.keep(inner, d.ears) })
 	rest.Go(func() { d.detours.run(inner) })
+	rest.Go(func() { d.hooks.Run(inner) })
 
 	for _, w := range d.cfg.Warnings {
 		d.log.Warn(w.Error())

@@ -26,6 +26,7 @@ type loop struct {
 	tx     *peer.Transport
 	sealer *wire.Sealer
 	events *journal
+	herald *herald
 
 	open    func(peer.Payload) (*ownership.Beat, ownership.Path)
 	sent    uint64 // beats
@@ -266,6 +267,7 @@ func (l *loop) step(ev ownership.Event) error {
 	if s := l.node.State(); s != l.state || l.stateSince.IsZero() {
 		l.state, l.stateSince = s, time.Now()
 	}
+	l.herald.settle(l.state, func() ownership.Status { return l.node.Status(datapath.Now()) })
 	return nil
 }
 
@@ -276,6 +278,7 @@ func (l *loop) perform(effect ownership.Effect) error {
 			return fmt.Errorf("pool %s: switch table: %w", l.pools[e.Pool], err)
 		}
 		l.lingering.follow(e.Pool, e.States, datapath.Now())
+		l.herald.moved()
 	case ownership.RenewLease:
 		if err := l.data.SetLease(e.Until); err != nil {
 			return fmt.Errorf("renew lease: %w", err)
@@ -329,6 +332,7 @@ func (l *loop) send(beat *ownership.Beat, direct []ownership.Recipient) error {
 }
 
 func (l *loop) record(n ownership.Note) {
+	l.herald.note(n)
 	who := n.Node
 	if who == "" {
 		who = l.name

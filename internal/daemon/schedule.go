@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"runtime"
 	"strconv"
 
@@ -48,6 +49,13 @@ func unhurried(do func()) {
 		_ = unix.Setpriority(unix.PRIO_PROCESS, tid, 0)
 		do()
 	}()
+}
+
+// startUnhurried starts a command at the normal priority: it has that of the thread that starts it.
+func startUnhurried(cmd *exec.Cmd) error {
+	started := make(chan error, 1)
+	unhurried(func() { started <- cmd.Start() })
+	return <-started
 }
 
 // eachThread calls do for every thread of this process.

@@ -46,8 +46,13 @@ func (d *daemon) Status() api.Status {
 	}
 	s.Pools = d.poolsOf(own)
 	s.Warnings = append(s.Warnings, d.warnings(own, held)...)
-	s.Degraded = own.State == ownership.StateServing && len(ailing(own)) > 0
+	s.Degraded = degraded(own)
 	return s
+}
+
+// degraded: serves, but something is wrong that a person should look at.
+func degraded(own ownership.Status) bool {
+	return own.State == ownership.StateServing && len(ailing(own)) > 0
 }
 
 func (d *daemon) heartbeat(sent uint64) api.Heartbeat {

@@ -43,6 +43,9 @@ func (n *Node) ConfigFile() string { return n.lab.filesOf(n.Name()).config }
 // LogFile is where the daemon's output goes, of all its runs.
 func (n *Node) LogFile() string { return n.lab.filesOf(n.Name()).log }
 
+// HooksDir holds the node's hooks: executables there are run on every change.
+func (n *Node) HooksDir() string { return n.lab.filesOf(n.Name()).hooks }
+
 // Cut takes the node off the switch without its knowing: every frame is lost,
 // both ways.
 func (n *Node) Cut() error { return n.lose(true, segment.Loss{Frames: segment.Certain}) }

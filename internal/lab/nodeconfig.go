@@ -12,11 +12,11 @@ import (
 )
 
 // nodeFiles are where a node keeps what is its own.
-type nodeFiles struct{ config, socket, state, log string }
+type nodeFiles struct{ config, socket, state, log, hooks string }
 
 func (l *Lab) filesOf(node string) nodeFiles {
 	at := func(name string) string { return filepath.Join(l.dir.path, node, name) }
-	return nodeFiles{config: at("rota.yaml"), socket: at("rota.sock"), state: at("state"), log: at("rota.log")}
+	return nodeFiles{config: at("rota.yaml"), socket: at("rota.sock"), state: at("state"), log: at("rota.log"), hooks: at("hooks.d")}
 }
 
 func (l *Lab) keyFile() string { return filepath.Join(l.dir.path, "key") }
@@ -36,8 +36,10 @@ func (l *Lab) writeKey() error {
 // validate` would.
 func (l *Lab) writeConfig(node string) error {
 	files := l.filesOf(node)
-	if err := os.MkdirAll(files.state, 0o700); err != nil {
-		return fmt.Errorf("make the node's directory: %w", err)
+	for _, dir := range []string{files.state, files.hooks} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("make the node's directory: %w", err)
+		}
 	}
 	text := l.configText(node)
 	parsed, err := config.Parse(files.config, []byte(text))
@@ -61,6 +63,7 @@ func (l *Lab) configText(node string) string {
 	line("key_file: %q", l.keyFile())
 	line("api: {socket: %q}", files.socket)
 	line("state_dir: %q", files.state)
+	line("hooks_dir: %q", files.hooks)
 	if l.options.Datapath != "" {
 		line("datapath: %s", l.options.Datapath)
 	}
