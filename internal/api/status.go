@@ -190,6 +190,12 @@ func mapNotNil[V any](m *map[string]V) {
 	}
 }
 
+// Nodes that share have not all the same: a pool, or an address in one.
+const (
+	WarnPoolsDiffer     = "pools-differ"
+	WarnAddressesDiffer = "addresses-differ"
+)
+
 // WarnSecondPath: an interface of heartbeat.interfaces does not work.
 const WarnSecondPath = "second-path"
 

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/rota-cluster/rota/internal/ownership"
 )
@@ -80,15 +79,23 @@ func macDigest(cluster string) [sha256.Size]byte {
 	return sha256.Sum256([]byte("rota mac" + cluster))
 }
 
-// Fingerprint covers what the nodes of a pool must agree on to share it:
-// addresses in any order, hash, seed, buckets, MAC and spread. seed is SeedFrom's.
+// Fingerprint covers what the nodes that have the pool must agree on to share it:
+// hash, seed, buckets, MAC and spread. seed is SeedFrom's.
 func (p Pool) Fingerprint(seed uint32) uint64 {
-	addrs := slices.SortedFunc(slices.Values(p.Addresses), netip.Addr.Compare)
-	var b strings.Builder
-	fmt.Fprintf(&b, "rota pool 1\n%s\n%v\n%s\n%d\n%d\n%s\n", p.Name, addrs, p.HashText(), seed, p.Buckets, p.MAC)
+	spread := p.Spread.String()
 	if p.Spread == ownership.SpreadSingle {
-		fmt.Fprintf(&b, "single, preempt %v\n", p.Preempt)
+		spread = fmt.Sprintf("%s, preempt %v", p.Spread, p.Preempt)
 	}
-	sum := sha256.Sum256([]byte(b.String()))
+	return digest("rota pool 2\n%s\n%s\n%d\n%d\n%s\n%s\n", p.Name, p.HashText(), seed, p.Buckets, p.MAC, spread)
+}
+
+// AddressFingerprint covers the addresses, in any order. Nodes with different ones share
+// the pool; each serves those that it has.
+func (p Pool) AddressFingerprint() uint64 {
+	return digest("rota addresses 1\n%v\n", slices.SortedFunc(slices.Values(p.Addresses), netip.Addr.Compare))
+}
+
+func digest(format string, args ...any) uint64 {
+	sum := sha256.Sum256(fmt.Appendf(nil, format, args...))
 	return binary.BigEndian.Uint64(sum[:])
 }

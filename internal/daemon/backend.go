@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"log/slog"
 	"net/netip"
 	"path/filepath"
@@ -57,19 +56,12 @@ func ownershipConfig(cfg *config.Config, h *host, self ownership.Ref, source net
 	}
 	for i, p := range cfg.Pools {
 		c.Pools = append(c.Pools, ownership.PoolConfig{
-			Name: p.Name, Buckets: p.Buckets, Weight: cfg.Node.Weight, Fingerprint: fingerprint(cfg, p.Fingerprint(h.seeds[i])),
+			Name: p.Name, Buckets: p.Buckets, Weight: cfg.Node.Weight,
+			Fingerprint: p.Fingerprint(h.seeds[i]), Addresses: p.AddressFingerprint(),
 			Spread: p.Spread, Preempt: p.Preempt, Priority: p.PriorityOf(cfg.Node),
 		})
 	}
 	return c
-}
-
-// fingerprint adds to a pool's what the whole cluster must agree on: nodes
-// that count majorities differently must not share.
-func fingerprint(cfg *config.Config, pool uint64) uint64 {
-	f := fnv.New64a()
-	fmt.Fprintf(f, "%d %s %d", pool, cfg.Quorum, cfg.ExpectedNodes)
-	return f.Sum64()
 }
 
 // Drain hands over everything.
@@ -90,7 +82,7 @@ func (d *daemon) Drain(ctx context.Context, r api.DrainRequest) error {
 func takesOver(own ownership.Status) bool {
 	return slices.ContainsFunc(own.Nodes, func(n ownership.NodeStatus) bool {
 		return !n.Self && n.Member && n.Mutual && !n.Silent && !n.Left && n.State == ownership.StateServing &&
-			slices.ContainsFunc(n.Weights, func(w uint16) bool { return w > 0 })
+			slices.ContainsFunc(n.Weights, func(w uint16) bool { return w > 0 && w != ownership.NoShare })
 	})
 }
 

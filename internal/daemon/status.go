@@ -3,6 +3,8 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/rota-cluster/rota/internal/api"
@@ -109,8 +111,8 @@ func nodeOf(n ownership.NodeStatus) api.Node {
 	if !n.Self && !n.Silent && !n.Left {
 		out.Path = n.Path.String()
 	}
-	if len(n.Weights) > 0 {
-		out.Weight = int(n.Weights[0])
+	if i := slices.IndexFunc(n.Weights, func(w uint16) bool { return w != ownership.NoShare }); i >= 0 {
+		out.Weight = int(n.Weights[i])
 	}
 	switch {
 	case n.Left:
@@ -149,8 +151,8 @@ func (d *daemon) poolsOf(own ownership.Status) []api.Pool {
 		for _, a := range cfg.Addresses {
 			p.Addresses = append(p.Addresses, a.String())
 		}
-		for _, m := range own.View.Members {
-			p.Weights[m.Name] = int(m.Weights[i])
+		for name, w := range ps.Weights {
+			p.Weights[name] = int(w)
 		}
 		if cfg.Spread == ownership.SpreadSingle {
 			p.Active, p.Because, p.Preempt = ps.Active, ps.ActiveWhy.String(), cfg.Preempt
@@ -160,7 +162,7 @@ func (d *daemon) poolsOf(own ownership.Status) []api.Pool {
 				p.Priorities[n.Name] = int(n.Priorities[i])
 			}
 			alive := !n.Silent && !n.Left && n.Unlike == "" && i < len(n.Claims)
-			if alive && (n.Member || n.Claims[i] > 0) {
+			if _, member := ps.Weights[n.Name]; alive && (n.Member && member || n.Claims[i] > 0) {
 				p.Owners[n.Name] = n.Claims[i]
 			}
 		}
@@ -193,8 +195,28 @@ func ailing(own ownership.Status) []api.Warning {
 	return ws
 }
 
+// unequal names what is not the same on all nodes that share: until all have read
+// one file, some clients find nobody.
+func unequal(own ownership.Status) []api.Warning {
+	var ws []api.Warning
+	tell := func(code, format string, pools []string, node string) {
+		if len(pools) > 0 {
+			ws = append(ws, api.Warning{Code: code, Text: fmt.Sprintf(format, strings.Join(pools, ", "), node)})
+		}
+	}
+	for _, n := range own.Nodes {
+		if n.Self || n.Left || n.Silent || n.Unlike != "" {
+			continue
+		}
+		tell(api.WarnAddressesDiffer, "pool %s: %s has other addresses than this node; what only one of them has, the other does not serve: give both one file and reload", n.OtherAddresses, n.Name)
+		tell(api.WarnPoolsDiffer, "pool %s: %s does not have it", n.Ours, n.Name)
+		tell(api.WarnPoolsDiffer, "pool %s: this node does not have it, %s does", n.Theirs, n.Name)
+	}
+	return ws
+}
+
 func (d *daemon) warnings(own ownership.Status, held bool) []api.Warning {
-	ws := append(ailing(own), d.loop.strangers.warnings(now())...)
+	ws := append(append(ailing(own), unequal(own)...), d.loop.strangers.warnings(now())...)
 	switch {
 	case held:
 		ws = append(ws, api.Warning{Code: "not-serving", Text: "hears no peer, but others at its shared address whom it does not understand: does not serve beside them"})

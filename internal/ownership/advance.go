@@ -115,10 +115,9 @@ func (n *Node) accept() {
 			}
 			before := free
 			for _, p := range n.peers {
-				if p.unlike || !n.respects(p) || w >= len(p.beat.Pools[i].Claims) {
-					continue
+				if claims := p.claims(i); w < len(claims) && !p.unlike && n.respects(p) {
+					free &^= claims[w]
 				}
-				free &^= p.beat.Pools[i].Claims[w]
 			}
 			n.owned[i][w] |= free
 			n.lingers[i][w] &^= free

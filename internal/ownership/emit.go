@@ -56,10 +56,10 @@ func (n *Node) emitTables() {
 func (n *Node) lingeredByOthers(pool int) Bitmap {
 	m := NewBitmap(n.cfg.Pools[pool].Buckets)
 	for _, p := range n.peers {
-		if p.silent || p.left || pool >= len(p.beat.Pools) || p.beat.Pools[pool].Name != n.cfg.Pools[pool].Name {
+		if p.silent || p.left {
 			continue
 		}
-		for w, word := range p.beat.Pools[pool].Lingers {
+		for w, word := range p.lingers(pool) {
 			if w < len(m) {
 				m[w] |= word
 			}
@@ -105,15 +105,15 @@ func (n *Node) send() {
 		From: n.cfg.Self, Host: n.cfg.Host, Seq: n.seq,
 		View: n.view, Stage: n.stage, Flags: n.flags(), Lease: n.cfg.Lease,
 		Pools: make([]PoolBeat, len(n.cfg.Pools)), Echo: make([]Echo, 0, len(n.peers)),
-		Address: n.cfg.Address,
+		Address: n.cfg.Address, Expected: n.expected(),
 	}
 	if n.viewSeq == 0 {
 		n.viewSeq = n.seq
 	}
-	weights := n.ownWeights()
 	for i, pool := range n.cfg.Pools {
 		b.Pools[i] = PoolBeat{
-			Name: pool.Name, Fingerprint: pool.Fingerprint, Weight: weights[i], Priority: pool.Priority,
+			Name: pool.Name, Fingerprint: pool.Fingerprint, Addresses: pool.Addresses,
+			Weight: n.ownWeight(i), Priority: pool.Priority, Spread: pool.Spread, Preempt: pool.Preempt,
 			Claims: n.owned[i].Clone(), Lingers: n.lingers[i].Clone(),
 		}
 	}
@@ -123,7 +123,7 @@ func (n *Node) send() {
 		}
 		p.withhold = n.withholds(p)
 		b.Echo = append(b.Echo, Echo{
-			Ref: p.ref, Seq: p.beat.Seq, Mutual: p.mutual, Silent: p.silent, Withheld: p.withhold,
+			Ref: p.ref, Seq: p.beat.Seq, Mutual: p.mutual && !p.unlike, Silent: p.silent, Withheld: p.withhold,
 			Second: !p.silent && n.bySecondOnly(p, n.seldom()),
 		})
 		if p.member() && !p.left && !p.withhold {
@@ -203,7 +203,9 @@ func (n *Node) changeTo(v *View) string {
 		case i < 0:
 			parts = append(parts, "with "+m.Name)
 		case !slices.Equal(n.view.Members[i].Weights, m.Weights):
-			parts = append(parts, fmt.Sprintf("%s weighs %v", m.Name, m.Weights))
+			if change := weighText(&n.view, v, &n.view.Members[i], &m); change != "" {
+				parts = append(parts, change)
+			}
 		}
 	}
 	for _, m := range n.view.Members {
@@ -211,7 +213,7 @@ func (n *Node) changeTo(v *View) string {
 			parts = append(parts, "without "+m.Name+" ("+n.whyGone(m.Ref)+")")
 		}
 	}
-	if !slices.Equal(n.view.Pins, v.Pins) {
+	if !slices.Equal(pinsFor(&n.view, v.Pools), v.Pins) {
 		parts = append(parts, "pins changed")
 	}
 	parts = append(parts, n.activesTo(v)...)
@@ -219,6 +221,30 @@ func (n *Node) changeTo(v *View) string {
 		return "same members, taken up anew"
 	}
 	return strings.Join(parts, ", ")
+}
+
+// weighText tells in words what a member's weights are, if they have changed.
+func weighText(before, v *View, was, is *Member) string {
+	var parts []string
+	for i, pool := range v.Pools {
+		old := NoShare
+		if at := before.pool(pool); at != absent {
+			old = was.Weights[at]
+		}
+		switch w := is.Weights[i]; {
+		case w == old:
+		case w == NoShare:
+			parts = append(parts, "nothing in pool "+pool)
+		case len(v.Pools) == 1:
+			parts = append(parts, fmt.Sprintf("%d", w))
+		default:
+			parts = append(parts, fmt.Sprintf("%d in pool %s", w, pool))
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return is.Name + " weighs " + strings.Join(parts, ", ")
 }
 
 func (n *Node) whyGone(r Ref) string {

@@ -12,7 +12,7 @@ func (n *Node) follow() {
 	best := &n.view
 	for _, p := range n.peers {
 		v := &p.beat.View
-		if p.left || p.unlike || !p.includes || v.ID.Compare(best.ID) <= 0 || !n.fits(v) {
+		if p.left || p.unlike || !p.includes || v.ID.Compare(best.ID) <= 0 || !v.fits() || n.hasUnlike(v) {
 			continue
 		}
 		if n.serving() && n.refuses(v) {
@@ -24,6 +24,12 @@ func (n *Node) follow() {
 	if best != &n.view && !n.muted {
 		n.join(*best)
 	}
+}
+
+// hasUnlike: a member shares nothing with this node. Its proposer may lack the pool
+// in which the two differ.
+func (n *Node) hasUnlike(v *View) bool {
+	return slices.ContainsFunc(n.peers, func(p *peer) bool { return p.unlike && v.has(p.ref) })
 }
 
 // refuses: an owner does not follow one whom it would not take in itself, nor

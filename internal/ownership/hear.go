@@ -48,7 +48,9 @@ type peer struct {
 	silent      bool // for L_take
 	heardSince  Time // awake, since when it has not been silent
 	left        bool
-	unlike      bool // its pools differ
+	unlike      bool // its configuration of some pool differs
+	// pools are the places of this node's pools in its beat.
+	pools []int
 
 	ways ways
 
@@ -176,30 +178,17 @@ func (n *Node) addPeer(p *peer) {
 	n.peers = slices.Insert(n.peers, i, p)
 }
 
-// compare finds out whether the peer's pools are the same as this node's.
+// compare finds out which pools the peer has, and whether they are configured as this
+// node's are.
 func (n *Node) compare(p *peer) {
-	what := n.difference(p.beat)
+	p.pools = n.matchPools(p.pools, len(p.beat.Pools), func(i int) string { return p.beat.Pools[i].Name })
+	what := n.difference(p.beat, p.pools)
 	if unlike := what != ""; unlike != p.unlike {
 		p.unlike, n.changed = unlike, true
 		if unlike {
 			n.note(NotePeerIncompatible, p.ref.Name, "does not share with it: %s", what)
 		}
 	}
-}
-
-func (n *Node) difference(b *Beat) string {
-	if len(b.Pools) != len(n.cfg.Pools) {
-		return text("it has %d pools, this node %d", len(b.Pools), len(n.cfg.Pools))
-	}
-	for i, pb := range b.Pools {
-		if pb.Name != n.cfg.Pools[i].Name {
-			return text("it has a pool %q where this node has %q", pb.Name, n.cfg.Pools[i].Name)
-		}
-		if pb.Fingerprint != n.cfg.Pools[i].Fingerprint {
-			return text("its configuration of pool %s differs from this node's", pb.Name)
-		}
-	}
-	return ""
 }
 
 // takeEcho reads from the beat which of this node's beats the peer has processed.

@@ -120,37 +120,44 @@ func (w *net) run(d time.Duration, until func() bool) bool {
 	}
 }
 
-// acceptors counts who would accept a new connection of each bucket now.
-func (w *net) acceptors() []int {
-	var count []int
+// acceptors counts who would accept a new connection now, of each bucket of each pool.
+func (w *net) acceptors() map[string][]int {
+	counts := map[string][]int{}
 	for _, name := range w.names {
 		h := w.nodes[name]
-		if h.lease <= w.now {
-			continue
-		}
-		for b, s := range h.states[0] {
-			for len(count) <= b {
-				count = append(count, 0)
+		for i, pool := range h.n.cfg.Pools {
+			if counts[pool.Name] == nil {
+				counts[pool.Name] = make([]int, pool.Buckets)
 			}
-			if s == Mine || s == Contested {
-				count[b]++
+			if h.lease <= w.now || i >= len(h.states) {
+				continue
+			}
+			for b, s := range h.states[i] {
+				if s == Mine || s == Contested {
+					counts[pool.Name][b]++
+				}
 			}
 		}
 	}
-	return count
+	return counts
 }
 
 func (w *net) check() {
-	for b, c := range w.acceptors() {
-		if c > 1 {
-			w.t.Fatalf("at %v bucket %d has %d owners\n%s", w.now, b, c, w.tell())
+	for pool, count := range w.acceptors() {
+		if b := slices.IndexFunc(count, func(owners int) bool { return owners > 1 }); b >= 0 {
+			w.t.Fatalf("at %v bucket %d of %s has %d owners\n%s", w.now, b, pool, count[b], w.tell())
 		}
 	}
 }
 
 func (w *net) covered() bool {
-	c := w.acceptors()
-	return len(c) > 0 && !slices.Contains(c, 0)
+	counts := w.acceptors()
+	for _, count := range counts {
+		if slices.Contains(count, 0) {
+			return false
+		}
+	}
+	return len(counts) > 0
 }
 
 func (w *net) agreed() bool {

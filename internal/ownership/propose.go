@@ -11,21 +11,21 @@ func (n *Node) propose() {
 	if n.seq == 0 || !n.settled() || n.muted || n.bar == barDeaf || n.bar == barStandby || n.dazed() {
 		return
 	}
-	var set []Member
+	var v View
 	switch {
 	case n.view.ID.Number == 0:
-		set = n.firstSet()
+		v = n.firstSet()
 	case n.bar != barNone && n.othersServe():
 		return // they take its buckets, and take it in again
 	case n.discordFor(2 * n.cfg.Lease):
-		set = n.unitedSet()
+		v = n.unitedSet()
 	default:
-		set = n.nextSet()
+		v = n.nextSet()
 	}
-	if len(set) == 0 || !n.allowed(set) {
+	if len(v.Members) == 0 || !n.allowed(v.Members) {
 		return
 	}
-	v := View{ID: ViewID{Number: n.highest + 1, Proposer: n.cfg.Self}, Members: set, Pins: n.view.Pins}
+	v.ID = ViewID{Number: n.highest + 1, Proposer: n.cfg.Self}
 	v.Actives = n.chooseActives(&v)
 	n.note(NoteViewProposed, "", "proposes view %d: %s", v.ID.Number, n.changeTo(&v))
 	n.join(v)
@@ -46,19 +46,19 @@ func (n *Node) othersServe() bool {
 // firstSet is the first view of a node that has none: all who start together,
 // or itself alone when nobody is heard. Whoever hears a node with a view
 // waits to be taken in; whoever hears a node that does not hear it yields.
-func (n *Node) firstSet() []Member {
+func (n *Node) firstSet() View {
 	set := []*peer{}
 	for _, p := range n.peers {
 		if !p.shares() || p.deaf() {
 			continue
 		}
 		if p.beat.View.ID.Number != 0 || !n.steady(p) {
-			return nil
+			return View{}
 		}
 		set = append(set, p)
 	}
 	if len(set) == 0 && n.awake < n.alone() {
-		return nil
+		return View{}
 	}
 	set, self := n.cut(set)
 	return n.ifLowest(set, self, func(*peer) bool { return true })
@@ -68,12 +68,12 @@ func (n *Node) firstSet() []Member {
 // have knocked long enough. A missed edge alone is no reason for a new view,
 // since both its ends hold leases from others; but when there is a reason, the
 // cut decides who of those that have missed each other for a lease goes along.
-func (n *Node) nextSet() []Member {
+func (n *Node) nextSet() View {
 	kept := n.keptMembers()
 	n.judgeSplit(kept)
 	set, self := n.withJoiners(kept), true
 	if !n.calledFor(set, len(kept)) {
-		return nil
+		return View{}
 	}
 	if n.splitFor(n.cfg.Lease) {
 		kept, self = n.cut(kept)
@@ -96,18 +96,13 @@ func (n *Node) calledFor(set []*peer, kept int) bool {
 // inForce tells whether the members of the view are these and this node, with
 // the weights that they ask for, and single pools are with whom they belong.
 func (n *Node) inForce(set []*peer) bool {
-	self := n.view.index(n.cfg.Self)
-	if self < 0 || len(set)+1 != len(n.view.Members) || !n.asks(n.view.Members[self].Weights) {
+	v, self := &n.view, n.view.index(n.cfg.Self)
+	if self < 0 || len(set)+1 != len(v.Members) || !given(v.Pools, v.Members[self].Weights, len(n.cfg.Pools), n.asks) {
 		return false
 	}
 	return n.activesStay() && !slices.ContainsFunc(set, func(p *peer) bool {
-		return !p.member() || !slices.EqualFunc(n.view.Members[p.place].Weights, p.beat.Pools, func(w uint16, b PoolBeat) bool { return w == b.Weight })
+		return !p.member() || !given(v.Pools, v.Members[p.place].Weights, len(p.beat.Pools), p.asks)
 	})
-}
-
-// asks tells whether these are the weights that this node asks for.
-func (n *Node) asks(weights []uint16) bool {
-	return slices.EqualFunc(weights, n.weights, func(a, b uint16) bool { return a == b && !n.draining || a == 0 && n.draining })
 }
 
 // someoneBarred: a member of the view, this node included, has let go of
@@ -118,7 +113,7 @@ func (n *Node) someoneBarred() bool {
 
 // unitedSet ends a discord that no other rule ends: everybody at hand, members
 // or not, owners or not.
-func (n *Node) unitedSet() []Member {
+func (n *Node) unitedSet() View {
 	var all []*peer
 	for _, p := range n.peers {
 		if p.mutual && fit(p) && (p.member() || p.beat.owns() || n.steady(p)) {
@@ -193,13 +188,13 @@ func (n *Node) mergeable(p *peer, set []*peer) bool {
 	return true
 }
 
-// ifLowest turns the set into members if this node is in it and bears the
+// ifLowest turns the set into a view, without an identity yet, if this node is in it and bears the
 // lowest name of those who may propose.
-func (n *Node) ifLowest(set []*peer, self bool, mayPropose func(*peer) bool) []Member {
+func (n *Node) ifLowest(set []*peer, self bool, mayPropose func(*peer) bool) View {
 	if !self || slices.ContainsFunc(set, func(p *peer) bool { return p.ref.Name < n.cfg.Self.Name && mayPropose(p) }) {
-		return nil
+		return View{}
 	}
-	return n.membersOf(set)
+	return n.viewOf(set)
 }
 
 // leads: it has a view, and owns or may own as well as this node.
@@ -207,26 +202,16 @@ func (n *Node) leads(p *peer) bool {
 	return p.beat.View.ID.Number != 0 && (n.bar != barNone || p.beat.Flags&barredFlags == 0)
 }
 
-// membersOf are these peers and this node, with the weights that they ask for.
-func (n *Node) membersOf(set []*peer) []Member {
-	members := []Member{{Ref: n.cfg.Self, Weights: n.ownWeights()}}
+// viewOf is a view of these peers and this node, with the weights that they ask for.
+func (n *Node) viewOf(set []*peer) View {
+	v := View{Pools: n.unionOfPools(set)}
+	v.Members = append(v.Members, Member{n.cfg.Self, weightsIn(v.Pools, len(n.cfg.Pools), n.asks)})
 	for _, p := range set {
-		w := make([]uint16, len(p.beat.Pools))
-		for i, pb := range p.beat.Pools {
-			w[i] = pb.Weight
-		}
-		members = append(members, Member{Ref: p.ref, Weights: w})
+		v.Members = append(v.Members, Member{p.ref, weightsIn(v.Pools, len(p.beat.Pools), p.asks)})
 	}
-	slices.SortFunc(members, func(a, b Member) int { return compareNames(a.Name, b.Name) })
-	return members
-}
-
-func (n *Node) ownWeights() []uint16 {
-	w := slices.Clone(n.weights)
-	if n.draining {
-		clear(w)
-	}
-	return w
+	slices.SortFunc(v.Members, func(a, b Member) int { return compareNames(a.Name, b.Name) })
+	v.Pins = pinsFor(&n.view, v.Pools)
+	return v
 }
 
 // majority of the expected nodes.

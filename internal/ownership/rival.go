@@ -134,7 +134,7 @@ func (n *Node) settleConflicts() {
 		return
 	}
 	for _, p := range n.peers {
-		if !p.shares() || p.beat.Flags&barredFlags != 0 || !n.edge(nil, p) && !n.heedless(p) || !n.fits(&p.beat.View) {
+		if !p.shares() || p.beat.Flags&barredFlags != 0 || !n.edge(nil, p) && !n.heedless(p) || !p.beat.View.fits() {
 			continue
 		}
 		for i := range n.owned {
@@ -144,13 +144,13 @@ func (n *Node) settleConflicts() {
 }
 
 func (n *Node) settleConflict(p *peer, pool int) {
-	claims := p.beat.Pools[pool].Claims
+	claims := p.claims(pool)
 	if !claims.overlaps(n.owned[pool]) {
 		return
 	}
 	v, table := &n.view, n.table[pool]
 	if theirs := &p.beat.View; cmp.Or(cmp.Compare(len(theirs.Members), len(v.Members)), theirs.ID.Compare(v.ID)) > 0 {
-		v, table = theirs, tableOf(theirs, pool, n.cfg.Pools[pool])
+		v, table = theirs, tableOf(theirs, n.cfg.Pools[pool])
 	}
 	self, other, dropped := v.index(n.cfg.Self), v.index(p.ref), 0
 	heedless := n.heedless(p)

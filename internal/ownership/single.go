@@ -55,7 +55,7 @@ func (r ActiveReason) String() string {
 	return "unknown"
 }
 
-// activeIn is the active node of a single pool, "" if the view names none.
+// activeIn is the active node of one of the view's pools, "" if it names none.
 func (v *View) activeIn(pool int) string {
 	for _, a := range v.Actives {
 		if int(a.Pool) == pool {
@@ -77,13 +77,37 @@ func (v *View) pinnedIn(pool int) string {
 	return ""
 }
 
+// spreadOf is how a pool is spread, and whether preempted. A proposer may not have it:
+// those who have it tell, and agree.
+func (n *Node) spreadOf(pool string) (spread Spread, preempt bool) {
+	if i, ok := slices.BinarySearchFunc(n.cfg.Pools, pool, func(c PoolConfig, pool string) int { return compareNames(c.Name, pool) }); ok {
+		return n.cfg.Pools[i].Spread, n.cfg.Pools[i].Preempt
+	}
+	for _, p := range n.peers {
+		if b := p.inPool(pool); b != nil && p.shares() {
+			return b.Spread, b.Preempt
+		}
+	}
+	return SpreadEven, false
+}
+
+// inPool is what the peer's beat says of a pool, nil if it does not have it.
+func (p *peer) inPool(pool string) *PoolBeat {
+	i, ok := slices.BinarySearchFunc(p.beat.Pools, pool, func(b PoolBeat, pool string) int { return compareNames(b.Name, pool) })
+	if !ok {
+		return nil
+	}
+	return &p.beat.Pools[i]
+}
+
 // chooseActives names the active nodes of the single pools among v's members.
 func (n *Node) chooseActives(v *View) []Active {
 	var actives []Active
-	for i, pool := range n.cfg.Pools {
-		if pool.Spread == SpreadSingle {
-			node, _ := n.chooseActive(i, v)
-			actives = append(actives, Active{Pool: uint16(i), Node: node})
+	for i, pool := range v.Pools {
+		if spread, preempt := n.spreadOf(pool); spread == SpreadSingle {
+			if node, _ := n.chooseActive(i, v, preempt); node != "" {
+				actives = append(actives, Active{Pool: uint16(i), Node: node})
+			}
 		}
 	}
 	return actives
@@ -91,25 +115,27 @@ func (n *Node) chooseActives(v *View) []Active {
 
 // activesStay tells whether the view in force gives every single pool to whom this node would.
 func (n *Node) activesStay() bool {
-	for i, pool := range n.cfg.Pools {
-		if pool.Spread != SpreadSingle {
+	for i, pool := range n.view.Pools {
+		spread, preempt := n.spreadOf(pool)
+		if spread != SpreadSingle {
 			continue
 		}
-		if node, _ := n.chooseActive(i, &n.view); node != n.view.activeIn(i) {
+		if node, _ := n.chooseActive(i, &n.view, preempt); node != n.view.activeIn(i) {
 			return false
 		}
 	}
 	return true
 }
 
-// chooseActive names the active node of a single pool among the members of v, after the view in
-// force. Who has weight 0 is passed over, unless all have.
-func (n *Node) chooseActive(pool int, v *View) (string, ActiveReason) {
-	before, pinned, preempt := n.view.activeIn(pool), v.pinnedIn(pool), n.cfg.Pools[pool].Preempt
-	idle := !slices.ContainsFunc(v.Members, func(m Member) bool { return m.Weights[pool] > 0 })
+// chooseActive names the active node of one of v's pools, a single one, among those members
+// that have it, after the view in force. Who has weight 0 is passed over, unless all have.
+func (n *Node) chooseActive(pool int, v *View, preempt bool) (string, ActiveReason) {
+	name := v.Pools[pool]
+	before, pinned := n.view.activeIn(n.view.pool(name)), v.pinnedIn(pool)
+	idle := !slices.ContainsFunc(v.Members, func(m Member) bool { return m.Weights[pool] > 0 && m.Weights[pool] != NoShare })
 	best, highest, able, rivals, stays := "", uint16(0), 0, 0, false
 	for _, m := range v.Members {
-		if m.Weights[pool] == 0 && !idle {
+		if w := m.Weights[pool]; w == NoShare || w == 0 && !idle {
 			continue
 		}
 		able++
@@ -117,7 +143,7 @@ func (n *Node) chooseActive(pool int, v *View) (string, ActiveReason) {
 			return pinned, ActivePinned
 		}
 		stays = stays || m.Name == before
-		switch p := n.priorityOf(m.Ref, pool); {
+		switch p := n.priorityOf(m.Ref, name); {
 		case best == "" || p > highest:
 			best, highest, rivals = m.Name, p, 0
 		case p == highest:
@@ -144,12 +170,17 @@ func (n *Node) chooseActive(pool int, v *View) (string, ActiveReason) {
 }
 
 // priorityOf is what the node has said last.
-func (n *Node) priorityOf(r Ref, pool int) uint16 {
+func (n *Node) priorityOf(r Ref, pool string) uint16 {
 	if r == n.cfg.Self {
-		return n.cfg.Pools[pool].Priority
-	}
-	if p := n.memberPeer(r); p != nil && pool < len(p.beat.Pools) {
-		return p.beat.Pools[pool].Priority
+		for _, own := range n.cfg.Pools {
+			if own.Name == pool {
+				return own.Priority
+			}
+		}
+	} else if p := n.memberPeer(r); p != nil {
+		if b := p.inPool(pool); b != nil {
+			return b.Priority
+		}
 	}
 	return 0
 }
@@ -165,13 +196,14 @@ func (n *Node) ownPriorities() []uint16 {
 // activesTo tells in words which single pools v moves, and why if this node can see it.
 func (n *Node) activesTo(v *View) []string {
 	var parts []string
-	for i, pool := range n.cfg.Pools {
+	for i, pool := range v.Pools {
+		spread, preempt := n.spreadOf(pool)
 		to := v.activeIn(i)
-		if pool.Spread != SpreadSingle || to == n.view.activeIn(i) {
+		if spread != SpreadSingle || to == n.view.activeIn(n.view.pool(pool)) {
 			continue
 		}
-		part := text("pool %s goes to %s", pool.Name, to)
-		if node, why := n.chooseActive(i, v); node == to {
+		part := text("pool %s goes to %s", pool, to)
+		if node, why := n.chooseActive(i, v, preempt); node == to {
 			part += text(" (%s)", why)
 		}
 		parts = append(parts, part)

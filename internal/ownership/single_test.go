@@ -10,7 +10,7 @@ import (
 // standby is a node of a view with one single pool. The members are written
 // "name weight priority"; the first is the node itself.
 func standby(t *testing.T, preempt bool, before string, pins []Pin, members ...string) (*Node, *View) {
-	v := &View{ID: ViewID{Number: 1}, Pins: pins}
+	v := &View{ID: ViewID{Number: 1}, Pools: []string{"db"}, Pins: pins}
 	n := &Node{cfg: Config{Pools: []PoolConfig{{Name: "db", Buckets: 8, Spread: SpreadSingle, Preempt: preempt}}}}
 	for i, m := range members {
 		var ref Ref
@@ -25,7 +25,7 @@ func standby(t *testing.T, preempt bool, before string, pins []Pin, members ...s
 		}
 		n.addPeer(&peer{ref: ref, beat: &Beat{From: ref, Pools: []PoolBeat{{Name: "db", Priority: priority}}}})
 	}
-	n.view.Actives = []Active{{Node: before}}
+	n.view.Pools, n.view.Actives = v.Pools, []Active{{Node: before}}
 	return n, v
 }
 
@@ -60,15 +60,14 @@ func TestWhoIsActive(t *testing.T) {
 		{"no members, nobody", true, "a", nil, nil, "", ActiveNobody},
 	} {
 		n, v := standby(t, tt.preempt, tt.before, tt.pins, tt.members...)
-		got, why := n.chooseActive(0, v)
+		got, why := n.chooseActive(0, v, tt.preempt)
 		if got != tt.want || why != tt.why {
 			t.Errorf("%s: %q, because %s; want %q, because %s", tt.sentence, got, why, tt.want, tt.why)
 		}
 		// It is a choice that stays: nobody calls for another view after it.
 		n.view = *v
-		n.view.Actives = n.chooseActives(v)
-		if n.view.Actives[0].Node = got; !n.activesStay() {
-			again, why := n.chooseActive(0, v)
+		if n.view.Actives = n.chooseActives(v); !n.activesStay() {
+			again, why := n.chooseActive(0, v, tt.preempt)
 			t.Errorf("%s: then %q, because %s", tt.sentence, again, why)
 		}
 	}

@@ -47,26 +47,33 @@ type Status struct {
 // NodeStatus is what is known of one node.
 type NodeStatus struct {
 	Ref
-	Address    string
-	State      State
-	Silent     bool // nothing heard for L_take
-	Left       bool
-	Deaf       bool
-	Unlike     string // what differs in its configuration, "" if nothing
-	Mutual     bool   // each hears the other
-	Member     bool   // of the view in force
-	Self       bool
-	HeardAgo   time.Duration
-	Path       Path // by which it is heard
+	Address string
+	State   State
+	Silent  bool // nothing heard for L_take
+	Left    bool
+	Deaf    bool
+	Unlike  string // why nothing is shared with it, "" if something may be
+	// Theirs and Ours are pools that only it or only this node has; OtherAddresses those
+	// whose addresses differ.
+	Theirs, Ours, OtherAddresses []string
+	Mutual                       bool // each hears the other
+	Member                       bool // of the view in force
+	Self                         bool
+	HeardAgo                     time.Duration
+	Path                         Path // by which it is heard
+	// By this node's pools: the weight (NoShare: it does not have the pool), the priority
+	// (of use in single ones), how many buckets it accepts by its own word.
 	Weights    []uint16
-	Priorities []uint16 // per pool; of use in single ones
-	Claims     []int    // per pool: how many buckets it accepts, by its own word
+	Priorities []uint16
+	Claims     []int
 	Health     []string
 }
 
 // PoolStatus is who owns what in one pool.
 type PoolStatus struct {
 	Name string
+	// Weights are by the view those of the members that have the pool.
+	Weights map[string]uint16
 	// Table gives each bucket's owner by the view: an index into View.Members,
 	// -1 for none; nil while there is no view. It must not be changed.
 	Table     []int16
@@ -96,28 +103,36 @@ func (n *Node) Status(now Time) Status {
 			Mutual: p.mutual, Member: p.member(), HeardAgo: max(now-p.heard, 0), Path: n.pathOf(p), Health: p.beat.Health,
 		}
 		if p.unlike {
-			ns.Unlike = n.difference(p.beat)
+			ns.Unlike = n.difference(p.beat, p.pools)
 		}
-		for _, pb := range p.beat.Pools {
-			ns.Weights = append(ns.Weights, pb.Weight)
-			ns.Priorities = append(ns.Priorities, pb.Priority)
-			ns.Claims = append(ns.Claims, pb.Claims.Count())
+		ns.Theirs, ns.Ours, ns.OtherAddresses = n.apartIn(p)
+		for i := range n.cfg.Pools {
+			ns.Weights = append(ns.Weights, p.weight(i))
+			ns.Priorities = append(ns.Priorities, p.priority(i))
+			ns.Claims = append(ns.Claims, p.claims(i).Count())
 		}
 		s.Nodes = append(s.Nodes, ns)
 	}
 	slices.SortFunc(s.Nodes, func(a, b NodeStatus) int { return compareNames(a.Name, b.Name) })
 	for i, pool := range n.cfg.Pools {
 		ps := PoolStatus{
-			Name: pool.Name, Table: n.table[i], Owned: n.owned[i].Clone(),
+			Name: pool.Name, Weights: map[string]uint16{}, Table: n.table[i], Owned: n.owned[i].Clone(),
 			Lingering: n.lingers[i].Clone(), Contested: n.lingeredByOthers(i),
 		}
 		for w := range ps.Contested {
 			ps.Contested[w] &= ps.Owned[w]
 			ps.Lingering[w] &^= ps.Owned[w]
 		}
-		if pool.Spread == SpreadSingle {
-			ps.Active = n.view.activeIn(i)
-			_, ps.ActiveWhy = n.chooseActive(i, &n.view)
+		if at := n.view.pool(pool.Name); at != absent {
+			for _, m := range n.view.Members {
+				if w := m.Weights[at]; w != NoShare {
+					ps.Weights[m.Name] = w
+				}
+			}
+			if pool.Spread == SpreadSingle {
+				ps.Active = n.view.activeIn(at)
+				_, ps.ActiveWhy = n.chooseActive(at, &n.view, pool.Preempt)
+			}
 		}
 		s.Pools = append(s.Pools, ps)
 	}
@@ -158,9 +173,9 @@ func (n *Node) Bucket(pool int, b uint32) BucketStatus {
 		if p.silent || p.left || p.unlike {
 			continue
 		}
-		if p.beat.Pools[pool].Claims.Has(b) {
+		if p.claims(pool).Has(b) {
 			s.Owner = p.ref.Name
-		} else if p.beat.Pools[pool].Lingers.Has(b) {
+		} else if p.lingers(pool).Has(b) {
 			s.Lingering = append(s.Lingering, p.ref.Name)
 		}
 	}

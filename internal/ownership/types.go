@@ -10,10 +10,21 @@ import (
 // that node. Times of different nodes are never compared.
 type Time = time.Duration
 
-// MaxNodes bounds a cluster; MaxPools the pools of a node.
+// MaxNodes bounds a cluster; MaxPools the pools of a node; MaxViewPools those of a
+// view, whose members need not all have the same: some more, so that pools may be
+// replaced by others on one node after the other. A beat of them all still fits.
 const (
-	MaxNodes = 64
-	MaxPools = 64
+	MaxNodes     = 64
+	MaxPools     = 64
+	MaxViewPools = 80
+)
+
+// MaxWeight is the greatest weight; NoShare in the place of a weight means that the
+// node does not have the pool, or is about to lose it: it is given nothing of
+// it, also if all others have weight 0.
+const (
+	MaxWeight uint16 = 1000
+	NoShare   uint16 = 0xffff
 )
 
 // Quorum says when a part of the cluster may own buckets.
@@ -60,14 +71,14 @@ func (a ViewID) Compare(b ViewID) int {
 // Member is a node in a view.
 type Member struct {
 	Ref
-	// Weights holds the node's weight in each pool (0 … 1000), in the order of
-	// Config.Pools. 0 owns nothing while any other member has more.
+	// Weights holds the node's weight in each of View.Pools (0 … MaxWeight, or
+	// NoShare). 0 owns nothing while any other member has more.
 	Weights []uint16
 }
 
 // Pin is an operator's standing order that a bucket belongs to a node.
 type Pin struct {
-	Pool   uint16 // index into Config.Pools
+	Pool   uint16 // index into View.Pools
 	Bucket uint32
 	Node   string
 }
@@ -75,14 +86,17 @@ type Pin struct {
 // Active says which member has all buckets of a pool that is not spread. The
 // proposer decides it; the table follows.
 type Active struct {
-	Pool uint16 // index into Config.Pools
+	Pool uint16 // index into View.Pools
 	Node string
 }
 
 // View is the agreed set from which every node computes the same table. The
 // zero View (Number 0) means none. A View is immutable once made.
 type View struct {
-	ID      ViewID
+	ID ViewID
+	// Pools are the names of all pools that members have, sorted. What a member does
+	// not have concerns it no further.
+	Pools   []string
 	Members []Member // sorted by name, names unique
 	Pins    []Pin    // sorted by pool, bucket
 	Actives []Active // one for each pool with SpreadSingle, sorted by pool
@@ -140,13 +154,20 @@ const (
 // PoolBeat is what a beat says about one pool.
 type PoolBeat struct {
 	Name string
-	// Fingerprint covers everything the nodes must agree on: addresses, hash,
-	// seed, buckets, MAC, spread, preemption. Nodes whose fingerprints differ do not share.
+	// Fingerprint covers what those who have the pool must agree on: hash, seed, buckets,
+	// MAC, spread, preemption. Nodes whose fingerprints of one pool differ do not share at all.
 	Fingerprint uint64
-	// Weight is what the node wants to carry (0 … 1000), drains and health included.
+	// Addresses is a fingerprint of the shared addresses. Whoever lacks one does not
+	// serve it: that is told, and no more.
+	Addresses uint64
+	// Weight is what the node wants to carry (0 … MaxWeight, drains and health
+	// included), or NoShare.
 	Weight uint16
 	// Priority is the node's claim to be the active one of a pool with SpreadSingle (0 … 1000).
 	Priority uint16
+	// Spread and Preempt are told because a proposer may not have the pool.
+	Spread  Spread
+	Preempt bool
 	// Claims are the buckets whose new connections the sender accepts or may still accept.
 	Claims Bitmap
 	// Lingers are the buckets that the sender handed over but still has connections in.
@@ -162,7 +183,8 @@ type Echo struct {
 	// Withheld: no promise yet. The sender was, a moment ago, ready to see this
 	// peer's buckets taken by others.
 	Withheld bool
-	// Mutual: the sender finds this peer mutual (each echoes the other within a lease).
+	// Mutual: the sender finds this peer mutual (each echoes the other within a lease),
+	// and shares with it.
 	Mutual bool
 	// Silent: the sender has heard nothing from this peer for L_take (awake time).
 	Silent bool
@@ -191,6 +213,9 @@ type Beat struct {
 	// Lease is the sender's L: how long it may own after a promise. Peers wait
 	// accordingly, so that nodes with different timing stay safe.
 	Lease time.Duration
+	// Expected is of how many nodes the sender counts a majority (QuorumMajority), or 0.
+	// Nodes that count differently do not share.
+	Expected uint16
 
 	// For people, not for the protocol.
 	Address string // the node's own address, "" if it has none
@@ -202,7 +227,8 @@ type PoolConfig struct {
 	Name        string
 	Buckets     uint32 // 2 … 65536
 	Fingerprint uint64
-	Weight      uint16 // 0 … 1000
+	Addresses   uint64
+	Weight      uint16 // 0 … MaxWeight, or NoShare
 	Spread      Spread
 	Preempt     bool   // with SpreadSingle: a higher priority takes over from whom is active
 	Priority    uint16 // with SpreadSingle: 0 … 1000
@@ -332,7 +358,7 @@ const (
 	NotePeerHeard        NoteKind = iota // a peer is heard (again), or restarted
 	NotePeerSilent                       // a peer has been silent for L_take
 	NotePeerLeft                         // a peer said goodbye
-	NotePeerIncompatible                 // a peer's pools differ
+	NotePeerIncompatible                 // a peer's configuration of a pool differs
 	NoteDuplicateName                    // another host uses this node's name
 	NoteViewProposed
 	NoteViewJoined

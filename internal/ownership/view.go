@@ -3,8 +3,6 @@ package ownership
 import (
 	"cmp"
 	"slices"
-
-	"github.com/rota-cluster/rota/internal/assign"
 )
 
 // index is the place of a member in the view, -1 if it is not there.
@@ -23,11 +21,6 @@ func (v *View) has(r Ref) bool { return v.index(r) >= 0 }
 // overlap tells whether two views have a member in common.
 func overlap(a, b *View) bool {
 	return slices.ContainsFunc(a.Members, func(m Member) bool { return b.has(m.Ref) })
-}
-
-// fits tells whether the view has a weight for each of this node's pools.
-func (n *Node) fits(v *View) bool {
-	return !slices.ContainsFunc(v.Members, func(m Member) bool { return len(m.Weights) != len(n.cfg.Pools) })
 }
 
 // join announces a view. What is owned stays owned; nothing is promised any
@@ -57,7 +50,7 @@ func (n *Node) join(v View) {
 	n.changed = true
 	self := int16(v.index(n.cfg.Self))
 	for i, pool := range n.cfg.Pools {
-		n.table[i] = tableOf(&v, i, pool)
+		n.table[i] = tableOf(&v, pool)
 		n.want[i] = NewBitmap(pool.Buckets)
 		for b, owner := range n.table[i] {
 			if owner == self {
@@ -74,22 +67,4 @@ func (n *Node) dropped(p *peer) {
 	if !p.left {
 		p.flaps, p.flapAwake = min(p.flaps+1, maxFlaps), n.awake
 	}
-}
-
-// tableOf computes the table of one pool from the view and nothing else.
-func tableOf(v *View, pool int, cfg PoolConfig) []int16 {
-	nodes := make([]assign.Node, len(v.Members))
-	for i, m := range v.Members {
-		nodes[i] = assign.Node{Name: m.Name, Weight: uint32(m.Weights[pool])}
-	}
-	if cfg.Spread == SpreadSingle {
-		return assign.Single(cfg.Buckets, nodes, v.activeIn(pool))
-	}
-	var pins []assign.Pin
-	for _, p := range v.Pins {
-		if int(p.Pool) == pool {
-			pins = append(pins, assign.Pin{Bucket: p.Bucket, Node: p.Node})
-		}
-	}
-	return assign.Table(cfg.Name, cfg.Buckets, nodes, pins)
 }

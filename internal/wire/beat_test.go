@@ -24,18 +24,19 @@ func salt(b byte) *bytes.Reader { return bytes.NewReader(bytes.Repeat([]byte{b},
 // fullBeat has a value in every field that a beat has.
 func fullBeat() *ownership.Beat {
 	claims, lingers := ownership.NewBitmap(4096), ownership.NewBitmap(4096)
-	for b := uint32(0); b < 4096; b += 3 {
+	for b := uint32(0); b < 3600; b += 3 {
 		claims.Set(b)
 	}
 	lingers.Set(1)
 	lingers.Set(4095)
 	member := func(ref ownership.Ref) ownership.Member {
-		return ownership.Member{Ref: ref, Weights: []uint16{100, 1000}}
+		return ownership.Member{Ref: ref, Weights: []uint16{100, 1000, ownership.NoShare}}
 	}
 	return &ownership.Beat{
 		From: selfRef, Host: 0x1122334455667788, Seq: 42,
 		View: ownership.View{
 			ID:      ownership.ViewID{Number: 7, Proposer: peerRef},
+			Pools:   []string{"mail", "web", "wiki"},
 			Members: []ownership.Member{member(selfRef), member(peerRef)},
 			Pins: []ownership.Pin{
 				{Pool: 0, Bucket: 5, Node: "node-b"}, {Pool: 1, Bucket: 0, Node: "node-b"},
@@ -46,16 +47,20 @@ func fullBeat() *ownership.Beat {
 		Stage: ownership.StageActive,
 		Flags: ownership.FlagFenced | ownership.FlagDraining,
 		Pools: []ownership.PoolBeat{
-			{Name: "mail", Fingerprint: 1 << 63, Weight: 1, Priority: 1, Claims: claims, Lingers: lingers},
-			{Name: "web", Fingerprint: 2, Weight: 1000, Priority: 1000, Claims: lingers, Lingers: claims},
+			{Name: "mail", Fingerprint: 1 << 63, Addresses: 3, Weight: 1, Priority: 1, Claims: claims, Lingers: lingers},
+			{
+				Name: "web", Fingerprint: 2, Weight: 1000, Priority: 1000, Spread: ownership.SpreadSingle, Preempt: true,
+				Claims: lingers, Lingers: claims,
+			},
 		},
 		Echo: []ownership.Echo{
 			{Ref: peerRef, Seq: 41, Mutual: true},
 			{Ref: ownership.Ref{Name: "node-c", Incarnation: 3}, Seq: 1, Silent: true, Withheld: true, Second: true},
 		},
-		Lease:   300 * time.Millisecond,
-		Address: "192.0.2.1",
-		Health:  []string{"web: nginx fails: connection refused", "disk: 97 % full"},
+		Lease:    300 * time.Millisecond,
+		Expected: 3,
+		Address:  "192.0.2.1",
+		Health:   []string{"web: nginx fails: connection refused", "disk: 97 % full"},
 	}
 }
 
@@ -63,7 +68,7 @@ func fullBeat() *ownership.Beat {
 func plainBeat(nodes int) *ownership.Beat {
 	b := &ownership.Beat{
 		From: selfRef, Host: 0x1122334455667788, Seq: 1, Stage: ownership.StageActive,
-		View:    ownership.View{ID: ownership.ViewID{Number: 12, Proposer: selfRef}},
+		View:    ownership.View{ID: ownership.ViewID{Number: 12, Proposer: selfRef}, Pools: []string{"web"}},
 		Lease:   300 * time.Millisecond,
 		Address: "192.0.2.1",
 	}

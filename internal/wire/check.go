@@ -12,10 +12,10 @@ import (
 
 // Bounds of what a beat may say, beside MaxNodes and MaxPools.
 const (
-	maxWeight = 1000  // and priority
-	maxPins   = 65536 // all buckets of the largest pool
-	maxHealth = 32    // lines; more are left out
-	maxText   = 128   // bytes of a line for people; longer ones are cut
+	maxPriority = 1000
+	maxPins     = 65536 // all buckets of the largest pool
+	maxHealth   = 32    // lines; more are left out
+	maxText     = 128   // bytes of a line for people; longer ones are cut
 )
 
 var errPins = fmt.Errorf("pins: at most %d", maxPins)
@@ -38,6 +38,9 @@ func checkBeat(b *ownership.Beat) error {
 	if err := checkView(&b.View); err != nil {
 		return err
 	}
+	if b.Expected > ownership.MaxNodes {
+		return fmt.Errorf("beat: %d expected nodes, not 0 to %d", b.Expected, ownership.MaxNodes)
+	}
 	if err := checkPools(b.Pools); err != nil {
 		return err
 	}
@@ -46,7 +49,7 @@ func checkBeat(b *ownership.Beat) error {
 
 func checkView(v *ownership.View) error {
 	if v.ID.Number == 0 {
-		if len(v.Members) > 0 || len(v.Pins) > 0 || len(v.Actives) > 0 || v.ID.Proposer != (ownership.Ref{}) {
+		if len(v.Members) > 0 || len(v.Pools) > 0 || len(v.Pins) > 0 || len(v.Actives) > 0 || v.ID.Proposer != (ownership.Ref{}) {
 			return errors.New("view: number 0 means none, but something is in it")
 		}
 		return nil
@@ -57,6 +60,9 @@ func checkView(v *ownership.View) error {
 	if n := len(v.Members); n < 1 || n > ownership.MaxNodes {
 		return fmt.Errorf("view: %d members, not 1 to %d", n, ownership.MaxNodes)
 	}
+	if err := checkViewPools(v.Pools); err != nil {
+		return err
+	}
 	for i := range v.Members {
 		m := &v.Members[i]
 		if err := checkName(m.Name); err != nil {
@@ -65,41 +71,65 @@ func checkView(v *ownership.View) error {
 		if i > 0 && v.Members[i-1].Name >= m.Name {
 			return fmt.Errorf("view: member %q is not in its place", m.Name)
 		}
-		if err := checkWeights(m.Weights); err != nil {
+		if err := checkWeights(m.Weights, len(v.Pools)); err != nil {
 			return fmt.Errorf("view: member %q: %w", m.Name, err)
 		}
 	}
-	if err := checkActives(v.Actives); err != nil {
+	if err := checkActives(v.Actives, len(v.Pools)); err != nil {
 		return err
 	}
-	return checkPins(v.Pins)
+	return checkPins(v.Pins, len(v.Pools))
 }
 
-func checkActives(actives []ownership.Active) error {
+func checkActives(actives []ownership.Active, pools int) error {
 	for i, a := range actives {
 		if err := checkName(a.Node); err != nil {
 			return fmt.Errorf("active node of pool %d: %q: %w", a.Pool, a.Node, err)
 		}
-		if a.Pool >= ownership.MaxPools || i > 0 && actives[i-1].Pool >= a.Pool {
+		if int(a.Pool) >= pools || i > 0 && actives[i-1].Pool >= a.Pool {
 			return fmt.Errorf("active node of pool %d is not in its place", a.Pool)
 		}
 	}
 	return nil
 }
 
-func checkWeights(weights []uint16) error {
-	if len(weights) > ownership.MaxPools {
-		return fmt.Errorf("%d weights, not 0 to %d", len(weights), ownership.MaxPools)
+func checkViewPools(pools []string) error {
+	if len(pools) > ownership.MaxViewPools {
+		return fmt.Errorf("view: %d pools, not 0 to %d", len(pools), ownership.MaxViewPools)
 	}
-	for _, w := range weights {
-		if w > maxWeight {
-			return fmt.Errorf("weight %d, not 0 to %d", w, maxWeight)
+	for i, name := range pools {
+		if err := checkName(name); err != nil {
+			return fmt.Errorf("view: pool %q: %w", name, err)
+		}
+		if i > 0 && pools[i-1] >= name {
+			return fmt.Errorf("view: pool %q is not in its place", name)
 		}
 	}
 	return nil
 }
 
-func checkPins(pins []ownership.Pin) error {
+// checkWeights passes a view without names of pools, which earlier versions send:
+// they are to be heard, though nobody adopts such a view.
+func checkWeights(weights []uint16, pools int) error {
+	if unnamed := pools == 0 && len(weights) <= ownership.MaxPools; len(weights) != pools && !unnamed {
+		return fmt.Errorf("%d weights for %d pools", len(weights), pools)
+	}
+	for _, w := range weights {
+		if err := checkWeight(w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkWeight(w uint16) error {
+	if w > ownership.MaxWeight && w != ownership.NoShare {
+		return fmt.Errorf("weight %d, not 0 to %d", w, ownership.MaxWeight)
+	}
+	return nil
+}
+
+func checkPins(pins []ownership.Pin, pools int) error {
 	if len(pins) > maxPins {
 		return errPins
 	}
@@ -107,7 +137,7 @@ func checkPins(pins []ownership.Pin) error {
 		if err := checkName(p.Node); err != nil {
 			return fmt.Errorf("pin of bucket %d: node %q: %w", p.Bucket, p.Node, err)
 		}
-		if p.Pool >= ownership.MaxPools || p.Bucket >= maxBuckets {
+		if int(p.Pool) >= pools || p.Bucket >= maxBuckets {
 			return fmt.Errorf("pin of bucket %d in pool %d: out of range", p.Bucket, p.Pool)
 		}
 		if i > 0 && comparePins(pins[i-1], p) >= 0 {
@@ -134,11 +164,11 @@ func checkPools(pools []ownership.PoolBeat) error {
 		if i > 0 && pools[i-1].Name >= p.Name {
 			return fmt.Errorf("beat: pool %q is not in its place", p.Name)
 		}
-		if p.Weight > maxWeight {
-			return fmt.Errorf("beat: pool %q: weight %d, not 0 to %d", p.Name, p.Weight, maxWeight)
+		if err := checkWeight(p.Weight); err != nil {
+			return fmt.Errorf("beat: pool %q: %w", p.Name, err)
 		}
-		if p.Priority > maxWeight {
-			return fmt.Errorf("beat: pool %q: priority %d, not 0 to %d", p.Name, p.Priority, maxWeight)
+		if p.Priority > maxPriority {
+			return fmt.Errorf("beat: pool %q: priority %d, not 0 to %d", p.Name, p.Priority, maxPriority)
 		}
 		for _, set := range []ownership.Bitmap{p.Claims, p.Lingers} {
 			if nextBit(set, maxBuckets, 0) < 64*len(set) {

@@ -34,15 +34,19 @@ func TestSealRefusesWhatOpenWouldRefuse(t *testing.T) {
 		{"members out of order", func(b *ownership.Beat) { slices.Reverse(b.View.Members) }, nil},
 		{"one member twice", func(b *ownership.Beat) { b.View.Members[1] = b.View.Members[0] }, nil},
 		{"a member's weight", func(b *ownership.Beat) { b.View.Members[0].Weights[0] = 1001 }, nil},
-		{"too many weights", func(b *ownership.Beat) { b.View.Members[0].Weights = make([]uint16, ownership.MaxPools+1) }, nil},
+		{"too many weights", func(b *ownership.Beat) { b.View.Members[0].Weights = make([]uint16, 4) }, nil},
+		{"too few weights", func(b *ownership.Beat) { b.View.Members[0].Weights = make([]uint16, 2) }, nil},
+		{"a view's pools out of order", func(b *ownership.Beat) { slices.Reverse(b.View.Pools) }, nil},
+		{"a view's pool without a name", func(b *ownership.Beat) { b.View.Pools[0] = "" }, nil},
+		{"too many expected nodes", func(b *ownership.Beat) { b.Expected = ownership.MaxNodes + 1 }, nil},
 		{"too many members", func(b *ownership.Beat) { b.View.Members = plainBeat(65).View.Members }, nil},
 		{"pins out of order", func(b *ownership.Beat) { slices.Reverse(b.View.Pins) }, nil},
 		{"two pins on one bucket", func(b *ownership.Beat) { b.View.Pins[1] = b.View.Pins[0] }, nil},
 		{"a pin beyond the buckets", func(b *ownership.Beat) { b.View.Pins[3].Bucket = maxBuckets }, nil},
-		{"a pin beyond the pools", func(b *ownership.Beat) { b.View.Pins[3].Pool = ownership.MaxPools }, nil},
+		{"a pin beyond the pools", func(b *ownership.Beat) { b.View.Pins[3].Pool = 3 }, nil},
 		{"active nodes out of order", func(b *ownership.Beat) { slices.Reverse(b.View.Actives) }, nil},
 		{"two active nodes of one pool", func(b *ownership.Beat) { b.View.Actives[1].Pool = 0 }, nil},
-		{"an active node beyond the pools", func(b *ownership.Beat) { b.View.Actives[1].Pool = ownership.MaxPools }, nil},
+		{"an active node beyond the pools", func(b *ownership.Beat) { b.View.Actives[1].Pool = 3 }, nil},
 		{"an active node without a name", func(b *ownership.Beat) { b.View.Actives[0].Node = "" }, nil},
 		{"a pin to nobody", func(b *ownership.Beat) { b.View.Pins[0].Node = "" }, nil},
 		{"too many pools", func(b *ownership.Beat) { b.Pools = many(ownership.MaxPools + 1) }, nil},
@@ -107,8 +111,12 @@ func TestTextForPeopleNeverStopsABeat(t *testing.T) {
 // everything in a form that cannot be shortened.
 func TestTheLargestClusterFits(t *testing.T) {
 	b := plainBeat(ownership.MaxNodes)
+	b.View.Pools = nil
+	for i := range ownership.MaxViewPools {
+		b.View.Pools = append(b.View.Pools, fmt.Sprintf("pool-%02d", i))
+	}
 	for i := range b.View.Members {
-		b.View.Members[i].Weights = slices.Repeat([]uint16{1000}, ownership.MaxPools)
+		b.View.Members[i].Weights = slices.Repeat([]uint16{1000}, ownership.MaxViewPools)
 	}
 	half := ownership.NewBitmap(4096)
 	for i := range half {
@@ -134,7 +142,7 @@ func TestTheLargestClusterFits(t *testing.T) {
 	}
 
 	// Text for people is left out where it would not fit.
-	b.Pools[0].Claims = ownership.NewBitmap(maxBuckets)
+	b.Pools[0].Claims = ownership.NewBitmap(maxBuckets / 2)
 	for i := range b.Pools[0].Claims {
 		b.Pools[0].Claims[i] = 0x5555555555555555
 	}

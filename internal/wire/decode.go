@@ -82,6 +82,8 @@ func readBeat(body []byte, from ownership.Ref, seq uint64, m *memory) (*ownershi
 			}
 		case beatLease:
 			b.Lease = time.Duration(r.uint(f, math.MaxInt64))
+		case beatExpected:
+			b.Expected = uint16(r.uint(f, ownership.MaxNodes))
 		}
 	}
 	if r.err != nil {
@@ -109,6 +111,9 @@ func (r *reader) newView(msg []byte) (v ownership.View) {
 	if n := count(msg, viewMember, ownership.MaxNodes); n > 0 {
 		v.Members = make([]ownership.Member, 0, n)
 	}
+	if n := count(msg, viewPool, ownership.MaxViewPools); n > 0 {
+		v.Pools = make([]string, 0, n)
+	}
 	for f := range r.fields(msg) {
 		switch f.tag {
 		case viewNumber:
@@ -117,6 +122,8 @@ func (r *reader) newView(msg []byte) (v ownership.View) {
 			v.ID.Proposer.Name = r.memory.name(f.value)
 		case viewIncarnation:
 			v.ID.Proposer.Incarnation = r.uint(f, math.MaxUint64)
+		case viewPool:
+			v.Pools = append(v.Pools, r.memory.name(f.value))
 		case viewMember:
 			v.Members = append(v.Members, r.member(f.value))
 		case viewPins:
@@ -144,7 +151,7 @@ func (r *reader) member(msg []byte) (m ownership.Member) {
 }
 
 func (r *reader) weights(raw []byte) []uint16 {
-	if len(raw)%2 != 0 || len(raw) > 2*ownership.MaxPools {
+	if len(raw)%2 != 0 || len(raw) > 2*ownership.MaxViewPools {
 		r.note(errWeights)
 		return nil
 	}
@@ -163,7 +170,7 @@ func (r *reader) pins(pins []ownership.Pin, msg []byte) []ownership.Pin {
 	for f := range r.fields(msg) {
 		switch f.tag {
 		case pinsPool:
-			pool = uint16(r.uint(f, ownership.MaxPools-1))
+			pool = uint16(r.uint(f, ownership.MaxViewPools-1))
 		case pinsNode:
 			node = r.memory.name(f.value)
 		case pinsBuckets:
@@ -185,7 +192,7 @@ func (r *reader) active(msg []byte) (a ownership.Active) {
 	for f := range r.fields(msg) {
 		switch f.tag {
 		case activePool:
-			a.Pool = uint16(r.uint(f, ownership.MaxPools-1))
+			a.Pool = uint16(r.uint(f, ownership.MaxViewPools-1))
 		case activeNode:
 			a.Node = r.memory.name(f.value)
 		}
@@ -200,6 +207,8 @@ func (r *reader) pool(msg []byte) (p ownership.PoolBeat) {
 			p.Name = r.memory.name(f.value)
 		case poolFingerprint:
 			p.Fingerprint = r.uint(f, math.MaxUint64)
+		case poolAddresses:
+			p.Addresses = r.uint(f, math.MaxUint64)
 		case poolWeight:
 			p.Weight = uint16(r.uint(f, math.MaxUint16))
 		case poolClaims:
@@ -208,6 +217,10 @@ func (r *reader) pool(msg []byte) (p ownership.PoolBeat) {
 			p.Lingers = r.buckets(f)
 		case poolPriority:
 			p.Priority = uint16(r.uint(f, math.MaxUint16))
+		case poolSpread:
+			if how := r.uint(f, spreadPreempt); how != spreadEven {
+				p.Spread, p.Preempt = ownership.SpreadSingle, how == spreadPreempt
+			}
 		}
 	}
 	return p

@@ -19,17 +19,20 @@ const (
 	beatAddress = 7 // text
 	beatHealth  = 8 // text, one per line
 	beatLease   = 9 // integer, nanoseconds
+	// 10 to 13 are spoken for.
+	beatExpected = 14 // integer
 
 	viewNumber      = 1 // integer
 	viewProposer    = 2 // text
 	viewIncarnation = 3 // integer, the proposer's
 	viewMember      = 4 // message, one per member
 	viewPins        = 5 // message, one per pool and node
+	viewPool        = 6 // text, one per pool
 	viewActives     = 7 // message, one per pool with one owner
 
 	memberName        = 1 // text
 	memberIncarnation = 2 // integer
-	memberWeights     = 3 // two bytes each, big-endian
+	memberWeights     = 3 // two bytes each, big-endian, in the order of the view's pools
 
 	pinsPool    = 1 // integer
 	pinsNode    = 2 // text
@@ -44,6 +47,12 @@ const (
 	poolClaims      = 4 // set of buckets
 	poolLingers     = 5 // set of buckets
 	poolPriority    = 6 // integer
+	poolAddresses   = 7 // integer
+	poolSpread      = 8 // integer
+
+	spreadEven    = 0
+	spreadSingle  = 1
+	spreadPreempt = 2
 
 	echoName        = 1 // text
 	echoIncarnation = 2 // integer
@@ -73,6 +82,7 @@ func appendBeat(b []byte, beat *ownership.Beat) []byte {
 		b = appendText(b, beatHealth, cleanText(line))
 	}
 	b = appendUint(b, beatLease, uint64(beat.Lease))
+	b = appendUint(b, beatExpected, uint64(beat.Expected))
 	return b
 }
 
@@ -84,6 +94,9 @@ func appendView(b []byte, tag byte, v *ownership.View) []byte {
 	b = appendUint(b, viewNumber, v.ID.Number)
 	b = appendText(b, viewProposer, v.ID.Proposer.Name)
 	b = appendUint(b, viewIncarnation, v.ID.Proposer.Incarnation)
+	for _, pool := range v.Pools {
+		b = appendText(b, viewPool, pool)
+	}
 	for i := range v.Members {
 		b = appendMember(b, viewMember, &v.Members[i])
 	}
@@ -120,11 +133,24 @@ func appendPool(b []byte, tag byte, p *ownership.PoolBeat) []byte {
 	b, start := open(b, tag)
 	b = appendText(b, poolName, p.Name)
 	b = appendUint(b, poolFingerprint, p.Fingerprint)
+	b = appendUint(b, poolAddresses, p.Addresses)
 	b = appendUint(b, poolWeight, uint64(p.Weight))
 	b = appendBuckets(b, poolClaims, p.Claims)
 	b = appendBuckets(b, poolLingers, p.Lingers)
 	b = appendUint(b, poolPriority, uint64(p.Priority))
+	b = appendUint(b, poolSpread, spreadOf(p))
 	return closeAt(b, start)
+}
+
+func spreadOf(p *ownership.PoolBeat) uint64 {
+	switch {
+	case p.Spread != ownership.SpreadSingle:
+		return spreadEven
+	case p.Preempt:
+		return spreadPreempt
+	default:
+		return spreadSingle
+	}
 }
 
 func appendEcho(b []byte, tag byte, e *ownership.Echo) []byte {

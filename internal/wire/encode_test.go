@@ -116,7 +116,8 @@ func TestMalformedBodies(t *testing.T) {
 	view := func(fields ...[]byte) []byte {
 		return in(beatView, append([][]byte{appendUint(nil, viewNumber, 1), text(viewProposer, "a")}, fields...)...)
 	}
-	member := in(viewMember, text(memberName, "a"))
+	member := in(viewMember, text(memberName, "a"), text(memberWeights, "\x00\x01"))
+	pool := text(viewPool, "web")
 	pins := func(set string) []byte {
 		return in(viewPins, text(pinsNode, "a"), text(pinsBuckets, set))
 	}
@@ -135,18 +136,22 @@ func TestMalformedBodies(t *testing.T) {
 		{"a stage of a later day", appendUint(nil, beatStage, 17), false},
 		{"a flag of a later day", appendUint(nil, beatFlags, 1<<20|1), true},
 		{"a lease that is negative", appendUint(nil, beatLease, 1<<63), false},
-		{"a view of one", view(member), true},
+		{"a view of one, of a version that named no pools", view(member), true},
+		{"a view of one with a pool", view(pool, member), true},
+		{"a view that names a pool twice", view(pool, pool, in(viewMember, text(memberName, "a"), text(memberWeights, "\x00\x01\x00\x01"))), false},
+		{"a member without a weight", view(pool, in(viewMember, text(memberName, "a"))), false},
+		{"a pin in no pool", view(member, pins("\x02\x00\x05")), false},
 		{"a view without members", view(), false},
 		{"a view of 65", view(times(65, member)), false},
 		{"a view without a number", in(beatView, text(viewProposer, "a")), false},
 		{"a member without a name", view(in(viewMember)), false},
 		{"a member with half a weight", view(in(viewMember, text(memberName, "a"), text(memberWeights, "123"))), false},
-		{"a member with 65 weights", view(in(viewMember, text(memberName, "a"), times(1, text(memberWeights, string(make([]byte, 130)))))), false},
-		{"pins", view(member, pins("\x02\x00\x05")), true},
-		{"pins of an empty set", view(member, pins("")), true},
-		{"one bucket pinned twice", view(member, pins("\x02\x00\x05"), pins("\x02\x04\x01")), false},
-		{"more pins than buckets", view(member, pins("\x02\x00\x80\x80\x04"), in(viewPins, appendUint(nil, pinsPool, 1), text(pinsNode, "a"), text(pinsBuckets, "\x02\x00\x01"))), false},
-		{"a pin beyond the pools", view(member, in(viewPins, appendUint(nil, pinsPool, 64), text(pinsNode, "a"), text(pinsBuckets, "\x02\x00\x01"))), false},
+		{"a member with 65 weights in no pool", view(in(viewMember, text(memberName, "a"), text(memberWeights, string(make([]byte, 130))))), false},
+		{"pins", view(pool, member, pins("\x02\x00\x05")), true},
+		{"pins of an empty set", view(pool, member, pins("")), true},
+		{"one bucket pinned twice", view(pool, member, pins("\x02\x00\x05"), pins("\x02\x04\x01")), false},
+		{"more pins than buckets", view(pool, member, pins("\x02\x00\x80\x80\x04"), in(viewPins, appendUint(nil, pinsPool, 1), text(pinsNode, "a"), text(pinsBuckets, "\x02\x00\x01"))), false},
+		{"a pin beyond the pools", view(pool, member, in(viewPins, appendUint(nil, pinsPool, 80), text(pinsNode, "a"), text(pinsBuckets, "\x02\x00\x01"))), false},
 		{"65 pools", times(65, in(beatPool, text(poolName, "a"))), false},
 		{"one pool twice", times(2, in(beatPool, text(poolName, "a"))), false},
 		{"a pool without a name", in(beatPool, appendUint(nil, poolWeight, 1)), false},

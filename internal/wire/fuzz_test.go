@@ -129,14 +129,17 @@ func randomBeat(rng *rand.Rand) *ownership.Beat {
 	}
 	if rng.IntN(4) > 0 {
 		b.View.ID = ownership.ViewID{Number: 1 + rng.Uint64()>>1, Proposer: ref(0)}
+		for i := range rng.IntN(4) {
+			b.View.Pools = append(b.View.Pools, name(i))
+		}
 		for i := range 1 + rng.IntN(ownership.MaxNodes) {
 			m := ownership.Member{Ref: ref(i)}
-			for range rng.IntN(4) {
-				m.Weights = append(m.Weights, uint16(rng.IntN(maxWeight+1)))
+			for range b.View.Pools {
+				m.Weights = append(m.Weights, uint16(rng.IntN(int(ownership.MaxWeight)+1)))
 			}
 			b.View.Members = append(b.View.Members, m)
 		}
-		for pool := range uint16(rng.IntN(3)) {
+		for pool := range uint16(len(b.View.Pools)) {
 			for bucket := uint32(0); bucket < 300; bucket += 1 + uint32(rng.IntN(9)) {
 				b.View.Pins = append(b.View.Pins, ownership.Pin{Pool: pool, Bucket: bucket, Node: name(rng.IntN(3))})
 			}
@@ -144,7 +147,7 @@ func randomBeat(rng *rand.Rand) *ownership.Beat {
 	}
 	for i := range rng.IntN(5) {
 		b.Pools = append(b.Pools, ownership.PoolBeat{
-			Name: name(i), Fingerprint: rng.Uint64(), Weight: uint16(rng.IntN(maxWeight + 1)), Claims: set(), Lingers: set(),
+			Name: name(i), Fingerprint: rng.Uint64(), Addresses: rng.Uint64(), Weight: uint16(rng.IntN(int(ownership.MaxWeight) + 1)), Claims: set(), Lingers: set(),
 		})
 	}
 	for i := range rng.IntN(ownership.MaxNodes + 1) {

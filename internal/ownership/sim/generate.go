@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rota-cluster/rota/internal/ownership"
@@ -68,7 +69,7 @@ func (g *generator) cluster(nodes int) {
 	}
 	s.Pools = []Pool{{Name: "web", Buckets: uint32(pick(&g.rng, 8, 16, 24, 32))}}
 	if g.below(8) == 0 {
-		s.Pools = append(s.Pools, Pool{Name: "mail", Buckets: uint32(pick(&g.rng, 2, 8, 16))})
+		s.Pools = slices.Insert(s.Pools, 0, Pool{Name: "mail", Buckets: uint32(pick(&g.rng, 2, 8, 16))})
 	}
 	if g.below(2) == 0 {
 		s.Quorum, s.Expected = ownership.QuorumMajority, nodes

@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"math/bits"
+	"slices"
 	"time"
 
 	"github.com/rota-cluster/rota/internal/assign"
@@ -93,19 +94,34 @@ func (w *world) table(v *ownership.View, pool int) []int16 {
 	t := &w.checks.tables
 	if t.id != v.ID {
 		*t = viewTables{id: v.ID}
-		for p, spec := range w.s.Pools {
-			nodes := make([]assign.Node, len(v.Members))
-			for i, m := range v.Members {
-				nodes[i] = assign.Node{Name: m.Name, Weight: uint32(m.Weights[p])}
-			}
-			if spec.Single {
-				t.tables = append(t.tables, assign.Single(spec.Buckets, nodes, activeIn(v, p)))
-				continue
-			}
-			t.tables = append(t.tables, assign.Table(spec.Name, spec.Buckets, nodes, nil))
+		for _, spec := range w.s.Pools {
+			t.tables = append(t.tables, tableOf(v, spec))
 		}
 	}
 	return t.tables[pool]
+}
+
+// tableOf is, as indices into the view's members, who is to own each bucket of the
+// pool: those that have it share it.
+func tableOf(v *ownership.View, spec Pool) []int16 {
+	at := slices.Index(v.Pools, spec.Name)
+	var nodes []assign.Node
+	var member []int16
+	for i, m := range v.Members {
+		if at >= 0 && m.Weights[at] != ownership.NoShare {
+			nodes, member = append(nodes, assign.Node{Name: m.Name, Weight: uint32(m.Weights[at])}), append(member, int16(i))
+		}
+	}
+	table := assign.Table(spec.Name, spec.Buckets, nodes, nil)
+	if spec.Single {
+		table = assign.Single(spec.Buckets, nodes, activeIn(v, at))
+	}
+	for b, owner := range table {
+		if owner >= 0 {
+			table[b] = member[owner]
+		}
+	}
+	return table
 }
 
 // expect checks who accepts how many buckets right now.

@@ -58,6 +58,7 @@ func Parse(text string) (*Scenario, error) {
 		}
 	}
 	s.Title = strings.Join(title, "\n")
+	slices.SortFunc(s.Pools, func(a, b Pool) int { return strings.Compare(a.Name, b.Name) })
 	if len(s.Nodes) == 0 || len(s.Pools) == 0 || s.End == 0 {
 		return nil, fmt.Errorf("a scenario needs nodes, a pool and an end")
 	}
