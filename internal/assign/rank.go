@@ -6,10 +6,15 @@ import "math/bits"
 // ranks the first candidate wins.
 func first(open []candidate, bucket uint32, log2 *log2Table) int {
 	best, least := 0, ^uint64(0)
+	bestX, bestInverse := uint64(0), ^uint64(0)
 	step := (uint64(bucket) + 1) * 0x9e3779b97f4a7c15
 	for i := range open {
-		if rank := log2.minusLog2(mix(open[i].seed+step)) * open[i].inverse; rank < least {
-			best, least = i, rank
+		x, inverse := mix(open[i].seed+step), open[i].inverse
+		if x <= bestX && inverse >= bestInverse {
+			continue // a rank falls as x rises: no need for the logarithm, which is most of the work
+		}
+		if rank := log2.minusLog2(x) * inverse; rank < least {
+			best, least, bestX, bestInverse = i, rank, x, inverse
 		}
 	}
 	return best

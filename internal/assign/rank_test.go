@@ -2,6 +2,7 @@ package assign
 
 import (
 	"math"
+	"math/rand/v2"
 	"testing"
 )
 
@@ -39,6 +40,28 @@ func ladder() []uint64 {
 		steps = append(steps, math.MaxUint64-x+1)
 	}
 	return append(steps, math.MaxUint64)
+}
+
+// What first leaves out changes nothing.
+func TestFirstIsTheLeastRank(t *testing.T) {
+	log2 := newLog2Table()
+	r := rand.New(rand.NewPCG(7, 8))
+	for range 300 {
+		_, nodes, _ := randomCase(r)
+		candidates := newCandidates("web", nodes)
+		for range 100 {
+			bucket := r.Uint32()
+			want, least := 0, uint64(math.MaxUint64)
+			for i, c := range candidates {
+				if rank := log2.minusLog2(mix(c.seed+(uint64(bucket)+1)*0x9e3779b97f4a7c15)) * c.inverse; rank < least {
+					want, least = i, rank
+				}
+			}
+			if got := first(candidates, bucket, &log2); got != want {
+				t.Fatalf("%v: bucket %d goes to candidate %d, ranks %d least", nodes, bucket, got, want)
+			}
+		}
+	}
 }
 
 // Ranks alone, without quotas, come first in proportion to the weights: that
