@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rota-cluster/rota/internal/api"
 	"github.com/rota-cluster/rota/internal/lab"
 )
 
@@ -17,6 +18,68 @@ func TestPlannedChanges(t *testing.T) {
 		must(t, change.Make(soon(t), c.Lab))
 		must(t, clients.WaitNew(soon(t), 20))
 		c.unbroken(change.Name, clients, 2*time.Second)
+	}
+}
+
+// TestHandoversOfHandovers: the shares of three nodes go round, twenty times in ten
+// seconds, so that buckets go from A to B to C and to A again while all three have
+// connections in them. When those have ended nobody lingers, and nobody asks the
+// kernel for a socket any more.
+func TestHandoversOfHandovers(t *testing.T) {
+	c := started(t, lab.Options{Nodes: 3, Pools: []lab.Pool{{Name: "web", Buckets: 64}}})
+	weights := []int{1000, 100, 10}
+	shares := make(map[*lab.Node]int)
+	var crowds []*lab.Clients
+	pace := time.NewTicker(500 * time.Millisecond)
+	defer pace.Stop()
+	for turn := range 20 {
+		if turn%4 == 0 && len(crowds) < 3 { // each opens its connections with whom has most buckets by then
+			clients, err := c.StartClients(soon(t), lab.ClientOptions{Live: 60, Every: 50 * time.Millisecond, NewEvery: 50 * time.Millisecond})
+			must(t, err)
+			crowds = append(crowds, clients)
+		}
+		for i, n := range c.Nodes() {
+			shares[n] = weights[(turn+i)%len(weights)]
+			must(t, n.API().SetWeight(soon(t), uint16(shares[n])))
+		}
+		must(t, c.WaitShares(soon(t), shares))
+		<-pace.C
+	}
+	c.deep()
+	for _, clients := range crowds {
+		c.unbroken("twenty turns", clients, 2*time.Second)
+		last, err := clients.Stop()
+		must(t, err)
+		must(t, last.Check())
+	}
+	for _, n := range c.Nodes() {
+		c.until(n, "buckets that are mine or foreign", func(s *api.Status) bool {
+			return s.Pools[0].Lingering == "" && s.Pools[0].Contested == ""
+		})
+	}
+}
+
+// deep expects that there are buckets in which two nodes linger while the third owns them.
+func (c *cluster) deep() {
+	c.t.Helper()
+	claims := make(map[uint32]int)
+	for _, s := range statuses(c.t, c.Nodes()...) {
+		for _, list := range []string{s.Pools[0].Lingering, s.Pools[0].Contested} {
+			buckets, err := numbers(list)
+			must(c.t, err)
+			for _, b := range buckets {
+				claims[b]++
+			}
+		}
+	}
+	three := 0
+	for _, n := range claims {
+		if n == 3 {
+			three++
+		}
+	}
+	if three == 0 {
+		c.t.Errorf("no bucket has connections on all nodes: %v", claims)
 	}
 }
 
