@@ -26,14 +26,22 @@ const scripted4, scripted6 = "192.0.2.3", "2001:db8::3"
 const tcpFIN, tcpRST, tcpPSH = 0x01, 0x04, 0x08
 
 // pair is two nodes and a client on one switch. The buckets begin on one node
-// and are handed over to the other.
+// and are handed over to the other. A third is there if a test adds it.
 type pair struct {
 	t        *testing.T
 	old, new *host
+	nodes    []node           // both, and the third
 	client   *netnstest.Space // the switch is its interface
 	mac      net.HardwareAddr // of that
 	sender   int              // packet socket on it
 	wire     *netnstest.Capture
+}
+
+// node of a pair.
+type node struct {
+	*host
+	name string
+	own  netip.Addr
 }
 
 func newPair(t *testing.T) *pair {
@@ -41,9 +49,10 @@ func newPair(t *testing.T) *pair {
 	p := &pair{t: t, client: netnstest.New(t)}
 	p.client.Do(func() error {
 		snooping := false
-		return netlink.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "switch0"}, MulticastSnooping: &snooping})
+		// A bridge without a MAC of its own takes a port's, and another when more come.
+		attrs := netlink.LinkAttrs{Name: "switch0", HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 3, 1}}
+		return netlink.LinkAdd(&netlink.Bridge{LinkAttrs: attrs, MulticastSnooping: &snooping})
 	})
-	p.old, p.new = p.node("old", "192.0.2.1/24", "2001:db8::1/64"), p.node("new", "192.0.2.4/24", "2001:db8::4/64")
 	p.client.Up("switch0")
 	p.client.AddAddress("switch0", "192.0.2.2/24")
 	p.client.AddAddress("switch0", "2001:db8::2/64")
@@ -56,21 +65,28 @@ func newPair(t *testing.T) *pair {
 		p.sender, err = packetSocket(t, 0, l.Attrs().Index)
 		return errors.Join(err, unix.Bind(p.sender, &unix.SockaddrLinklayer{Ifindex: l.Attrs().Index}))
 	})
-	for _, h := range []*host{p.old, p.new} {
-		h.Neighbour("node0", addr(scripted4), p.mac)
-		h.Neighbour("node0", addr(scripted6), p.mac)
-		h.attach(config.DatapathAuto, false)
-		h.share()
-		h.own()
-		h.echo()
-	}
+	p.old, p.new = p.add("old", "192.0.2.1", "2001:db8::1"), p.add("new", "192.0.2.4", "2001:db8::4")
 	p.wire = p.client.Capture("switch0")
 	p.begin()
 	return p
 }
 
-// node is a host at a port of the switch.
-func (p *pair) node(port string, addresses ...string) *host {
+// add a node that serves, with all buckets its own.
+func (p *pair) add(name, own4, own6 string) *host {
+	p.t.Helper()
+	h := p.plug(name, own4+"/24", own6+"/64")
+	h.Neighbour("node0", addr(scripted4), p.mac)
+	h.Neighbour("node0", addr(scripted6), p.mac)
+	h.attach(config.DatapathAuto, false)
+	h.share()
+	h.own()
+	h.echo()
+	p.nodes = append(p.nodes, node{h, name, addr(own4)})
+	return h
+}
+
+// plug a host into a port of the switch.
+func (p *pair) plug(port string, addresses ...string) *host {
 	p.t.Helper()
 	h := &host{Space: netnstest.New(p.t), t: p.t, reception: multicastReception}
 	netnstest.Veth(h.Space, "node0", p.client, port)
@@ -120,12 +136,12 @@ func (p *pair) end() {
 	p.set(p.new, ownership.Mine)
 }
 
-// settle returns when both nodes have dealt with what was sent so far, and
+// settle returns when all nodes have dealt with what was sent so far, and
 // what they sent has been captured.
 func (p *pair) settle() {
 	p.t.Helper()
-	for _, a := range []string{"192.0.2.1", "192.0.2.4"} {
-		if err := ping(p.client, addr(a)); err != nil {
+	for _, n := range p.nodes {
+		if err := ping(p.client, n.own); err != nil {
 			p.t.Fatal(err)
 		}
 	}
@@ -157,11 +173,10 @@ func (p *pair) in(t *testing.T) *pair {
 
 // name of the node that sent a frame; rota never sends from the cluster's MAC.
 func (p *pair) name(f netnstest.Frame) string {
-	switch source := net.HardwareAddr(f.Bytes[6:12]); {
-	case bytes.Equal(source, p.old.link.MAC):
-		return "old"
-	case bytes.Equal(source, p.new.link.MAC):
-		return "new"
+	for _, n := range p.nodes {
+		if bytes.Equal(f.Bytes[6:12], n.link.MAC) {
+			return n.name
+		}
 	}
 	return ""
 }
