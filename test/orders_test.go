@@ -18,6 +18,7 @@ func TestOrders(t *testing.T) {
 		t.Run("drain", func(t *testing.T) { testDrain(c.in(t)) })
 		t.Run("two drains at once", func(t *testing.T) { testTwoDrains(c.in(t)) })
 		t.Run("weight", func(t *testing.T) { testWeight(c.in(t)) })
+		t.Run("pins", func(t *testing.T) { testPins(c.in(t)) })
 		t.Run("restart", func(t *testing.T) { testRestart(c.in(t)) })
 	})
 }

@@ -59,7 +59,10 @@ func (f *fake) Drain(ctx context.Context, r DrainRequest) error {
 	}
 	return f.order("drain %s", r.Reason)
 }
-func (f *fake) Resume(context.Context) error                { return f.order("resume") }
+func (f *fake) Resume(context.Context) error { return f.order("resume") }
+func (f *fake) Pins(_ context.Context, r PinsRequest) (PinsDone, error) {
+	return PinsDone{Pool: "web", Node: "node-a", Buckets: 3}, f.order("pins %+v", r)
+}
 func (f *fake) SetWeight(_ context.Context, w uint16) error { return f.order("weight %d", w) }
 
 func (f *fake) Events(since uint64) ([]Event, <-chan struct{}) {

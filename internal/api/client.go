@@ -82,6 +82,12 @@ func (c *Client) SetWeight(ctx context.Context, weight uint16) error {
 	return c.ask(ctx, http.MethodPost, "/v1/weight", WeightRequest{&weight}, nil)
 }
 
+// Pins orders that buckets belong to a node, or takes pins off.
+func (c *Client) Pins(ctx context.Context, r PinsRequest) (*PinsDone, error) {
+	done := new(PinsDone)
+	return done, c.ask(ctx, http.MethodPost, "/v1/pins", r, done)
+}
+
 // Events hands over the events after since, and with follow those to come
 // until the context ends or each returns an error.
 func (c *Client) Events(ctx context.Context, since uint64, follow bool, each func(Event) error) error {

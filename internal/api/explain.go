@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/rota-cluster/rota/internal/config"
 )
@@ -100,7 +101,15 @@ type Explanation struct {
 	Node   string `json:"node"` // this one
 	View   string `json:"view"`
 	Agreed bool   `json:"agreed"`
-	Why    string `json:"why"` // one sentence
+	Why    string `json:"why"`           // one sentence
+	Pin    *Pin   `json:"pin,omitempty"` // an operator's order about the bucket
+}
+
+// Pin is an operator's standing order that a bucket belongs to a node.
+type Pin struct {
+	Node string    `json:"node"`
+	By   string    `json:"by"` // the node where it was ordered
+	At   time.Time `json:"at"`
 }
 
 // DrainRequest asks a node to hand over everything.

@@ -22,6 +22,7 @@ type Backend interface {
 	Drain(context.Context, DrainRequest) error
 	Resume(context.Context) error
 	SetWeight(context.Context, uint16) error
+	Pins(context.Context, PinsRequest) (PinsDone, error)
 	// Events are those after since that are still kept, oldest first, and a
 	// channel that is closed when there is another.
 	Events(since uint64) ([]Event, <-chan struct{})
@@ -89,6 +90,7 @@ func (s *Server) Handler() http.Handler {
 		}
 		return s.backend.SetWeight(ctx, *r.Weight)
 	}))
+	mux.HandleFunc("POST /v1/pins", orderAnswered(func(ctx context.Context, r PinsRequest) (PinsDone, error) { return s.backend.Pins(ctx, r) }))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, NotFound("this daemon does not know %s %s; is it older than the command?", r.Method, r.URL.Path))
 	})
@@ -151,6 +153,11 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 // order reads an order strictly (what this daemon does not know, it must not
 // seem to obey), carries it out and says so.
 func order[T any](do func(context.Context, T) error) http.HandlerFunc {
+	return orderAnswered(func(ctx context.Context, what T) (struct{}, error) { return struct{}{}, do(ctx, what) })
+}
+
+// orderAnswered is order for those that have something to tell.
+func orderAnswered[T, A any](do func(context.Context, T) (A, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var what T
 		dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
@@ -159,11 +166,12 @@ func order[T any](do func(context.Context, T) error) http.HandlerFunc {
 			refuse(w, BadRequest("the order cannot be read: %v", err))
 			return
 		}
-		if err := do(r.Context(), what); err != nil {
+		done, err := do(r.Context(), what)
+		if err != nil {
 			refuse(w, err)
 			return
 		}
-		answer(w, http.StatusOK, struct{}{})
+		answer(w, http.StatusOK, done)
 	}
 }
 

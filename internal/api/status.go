@@ -123,6 +123,10 @@ type Pool struct {
 	Owned     string `json:"owned"`
 	Lingering string `json:"lingering"`
 	Contested string `json:"contested"`
+	// Pins are the buckets that operators have pinned to each node, whether it is
+	// there or not. PinsLost are those that lost against others.
+	Pins     map[string]string `json:"pins"`
+	PinsLost []LostPins        `json:"pins_lost"`
 	// Datapath is native, generic or tc; Reason why that one.
 	Datapath string `json:"datapath"`
 	Reason   string `json:"datapath_reason"`
@@ -175,6 +179,8 @@ func (s *Status) complete() {
 		mapNotNil(&p.Weights)
 		mapNotNil(&p.Priorities)
 		mapNotNil(&p.Verdicts)
+		mapNotNil(&p.Pins)
+		notNil(&p.PinsLost)
 	}
 }
 
@@ -194,6 +200,12 @@ func mapNotNil[V any](m *map[string]V) {
 const (
 	WarnPoolsDiffer     = "pools-differ"
 	WarnAddressesDiffer = "addresses-differ"
+)
+
+// Codes of warnings about pins.
+const (
+	WarnPinsLost    = "pins-lost"     // two operators said different things; PinsLost has them
+	WarnPinsLeftOut = "pins-left-out" // there are more, and more scattered ones, than the nodes can tell each other
 )
 
 // WarnSecondPath: an interface of heartbeat.interfaces does not work.

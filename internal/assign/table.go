@@ -46,17 +46,22 @@ func Table(pool string, buckets uint32, nodes []Node, pins []Pin) []int16 {
 
 // settlePins enters the pins in the table and counts them.
 func settlePins(table []int16, candidates []candidate, nodes []Node, pins []Pin) {
+	if len(pins) == 0 {
+		return
+	}
+	named := make(map[string]*candidate, len(nodes))
+	for i := range candidates {
+		if c := &candidates[i]; c.weight > 0 {
+			named[nodes[i].Name] = c
+		}
+	}
 	for _, pin := range pins {
-		if uint64(pin.Bucket) >= uint64(len(table)) || table[pin.Bucket] != None {
+		c := named[pin.Node]
+		if c == nil || uint64(pin.Bucket) >= uint64(len(table)) || table[pin.Bucket] != None {
 			continue
 		}
-		for i := range candidates {
-			if c := &candidates[i]; c.weight > 0 && nodes[i].Name == pin.Node {
-				table[pin.Bucket] = c.index
-				c.pinned++
-				break
-			}
-		}
+		table[pin.Bucket] = c.index
+		c.pinned++
 	}
 }
 

@@ -125,7 +125,7 @@ order it about.`,
 	root.SetHelpCommand(help(root))
 	root.PersistentFlags().StringVar(&p.socket, "socket", config.DefaultSocket, "`PATH` of the socket")
 	root.AddCommand(
-		p.run(), p.status(), p.explain(), p.drain(), p.resume(), p.weight(),
+		p.run(), p.status(), p.explain(), p.drain(), p.resume(), p.weight(), p.take(), p.release(), p.move(),
 		p.configuration(), p.key(), p.lab(), p.version(),
 	)
 	return root

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -69,6 +70,14 @@ func (f *fake) Drain(_ context.Context, r api.DrainRequest) error {
 
 func (f *fake) Resume(context.Context) error {
 	return errors.Join(f.order("resume"), api.Refused("node-a does not drain"))
+}
+
+func (f *fake) Pins(_ context.Context, r api.PinsRequest) (api.PinsDone, error) {
+	list, err := api.ParseRanges(r.Buckets, 4096)
+	if err != nil {
+		return api.PinsDone{}, api.BadRequest("%v", err)
+	}
+	return api.PinsDone{Pool: "web", Node: cmp.Or(r.Node, "node-a"), Buckets: len(list)}, f.order(fmt.Sprintf("pins %+v", r))
 }
 
 func (f *fake) SetWeight(_ context.Context, w uint16) error { return f.order(fmt.Sprint("weight ", w)) }

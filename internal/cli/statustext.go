@@ -197,6 +197,7 @@ func poolText(st *api.Status, p *api.Pool, s style) string {
 	b.WriteString(activeText(p))
 	b.WriteString(ownersText(st, p, s))
 	b.WriteString(hereText(p))
+	b.WriteString(pinsText(st, p))
 	b.WriteString(packetsText(p))
 	return b.String()
 }
@@ -285,6 +286,24 @@ func hereText(p *api.Pool) string {
 		return ""
 	}
 	return wrap("  ", "    ", strings.Fields("this node "+strings.Join(parts, "; ")))
+}
+
+// pinsText is what operators have pinned to whom, and silent when there is nothing.
+func pinsText(st *api.Status, p *api.Pool) string {
+	var parts []string
+	for _, node := range slices.Sorted(maps.Keys(p.Pins)) {
+		where := ""
+		if i := slices.IndexFunc(st.Nodes, func(n api.Node) bool { return n.Name == node }); i < 0 {
+			where = " (not heard)"
+		} else if s := st.Nodes[i].State; s != api.Serving {
+			where = " (" + string(s) + ")"
+		}
+		parts = append(parts, ranges(node+where+" has", p.Pins[node]))
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return wrap("  ", "    ", strings.Fields("pinned: "+strings.Join(parts, "; ")))
 }
 
 // ranges names the buckets if they fit into a line.

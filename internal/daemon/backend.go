@@ -153,6 +153,7 @@ func (d *daemon) Explain(q api.ExplainQuery) (api.Explanation, error) {
 		Source: q.Src.String(), Destination: q.Dst.String(), Pool: pool.Name, Hash: pool.HashText(),
 		Buckets: pool.Buckets, Bucket: bucket, Owner: b.Owner, Lingering: append([]string{}, b.Lingering...),
 		Here: b.Here.String(), Node: d.cfg.Node.Name, View: viewID(s.View.ID), Agreed: s.Agreed, Why: whyOwner(b, s, i),
+		Pin: pinOf(b.Pin),
 	}, nil
 }
 
@@ -163,7 +164,7 @@ func whyOwner(b ownership.BucketStatus, s ownership.Status, pool int) string {
 	case b.Owner == b.Assigned && s.Pools[pool].Active != "":
 		return fmt.Sprintf("view %d gives the whole pool to %s: %s", s.View.ID.Number, b.Assigned, s.Pools[pool].ActiveWhy)
 	case b.Owner == b.Assigned:
-		return fmt.Sprintf("view %d of %d nodes gives the bucket to %s by weight", s.View.ID.Number, len(s.View.Members), b.Assigned)
+		return fmt.Sprintf("view %d of %d nodes gives the bucket to %s%s", s.View.ID.Number, len(s.View.Members), b.Assigned, how(b))
 	case b.Owner != "":
 		return fmt.Sprintf("view %d gives the bucket to %s, %s has not released it yet", s.View.ID.Number, b.Assigned, b.Owner)
 	case s.Why != "":

@@ -33,6 +33,7 @@ type daemon struct {
 	tx     *peer.Transport
 	ears   ears
 	memory *memory
+	pins   *pinStore
 	loop   *loop
 
 	detours *detours
@@ -64,6 +65,7 @@ func Run(ctx context.Context, cfg *config.Config, version string, hangups <-chan
 		return err
 	}
 	d := &daemon{cfg: cfg, log: log, started: time.Now(), version: version, memory: newMemory(cfg.StateDir, log)}
+	d.pins = newPinStore(cfg.StateDir, log)
 	d.hooks = hook.New(hook.Options{
 		Hooks: cfg.Hooks, Dir: cfg.HooksDir, Env: []string{"ROTA_SOCKET=" + cfg.API.Socket}, Start: startUnhurried, Log: log,
 	})
@@ -132,7 +134,10 @@ func (d *daemon) connect(keys config.Keys) error {
 	}
 	d.tx = tx
 	d.detours = newDetours(cfg, d.host.addresses(), source, d.openDetoured, tx.Interrupt, d.log)
-	d.loop = newLoop(cfg, d.host, ownershipConfig(cfg, d.host, self, source, keys.Hash), tx, sealer, d.openService, d.detours, d.hooks.Tell, d.log)
+	own := ownershipConfig(cfg, d.host, self, source, keys.Hash)
+	own.Pins = d.pins.recall()
+	d.loop = newLoop(cfg, d.host, own, tx, sealer, d.openService, d.detours, d.hooks.Tell, d.log)
+	d.loop.savePins = d.pins.keep
 	return nil
 }
 
@@ -169,6 +174,7 @@ func (d *daemon) serve(ctx context.Context, socket net.Listener, hangups <-chan 
 	rest.Go(func() { d.memory.keep(inner, d.ears) })
 	rest.Go(func() { d.detours.run(inner) })
 	rest.Go(func() { d.hooks.Run(inner) })
+	rest.Go(func() { d.pins.run(inner) })
 
 	for _, w := range d.cfg.Warnings {
 		d.log.Warn(w.Error())

@@ -39,6 +39,7 @@ type loop struct {
 	incarnation uint64
 
 	keepIncarnation func(uint64) error
+	savePins        func([]ownership.PinOrder)
 	ifindex         int
 	interval        time.Duration
 	lease           time.Duration
@@ -287,6 +288,8 @@ func (l *loop) perform(effect ownership.Effect) error {
 		return l.send(e.Beat, e.Direct)
 	case ownership.SetIncarnation:
 		return l.speakAs(e.Incarnation)
+	case ownership.SavePins:
+		l.savePins(e.Orders)
 	case ownership.WakeAt:
 		l.wakeAt = e.At
 	case ownership.Note:
@@ -343,7 +346,7 @@ func (l *loop) record(n ownership.Note) {
 	level := slog.LevelInfo
 	switch n.Kind {
 	case ownership.NotePeerSilent, ownership.NotePeerIncompatible, ownership.NoteDuplicateName,
-		ownership.NoteLeaseLost, ownership.NoteStandby, ownership.NoteDeaf:
+		ownership.NoteLeaseLost, ownership.NoteStandby, ownership.NoteDeaf, ownership.NotePinsLost:
 		level = slog.LevelWarn
 	}
 	l.log.Log(context.Background(), level, n.Text, "event", n.Kind.String(), "node", who)

@@ -142,6 +142,7 @@ func (d *daemon) poolsOf(own ownership.Status) []api.Pool {
 			Name: cfg.Name, MAC: cfg.ClusterMAC(d.cfg.Cluster).String(), Hash: cfg.HashText(), Buckets: cfg.Buckets,
 			Owners: map[string]int{}, Weights: map[string]int{}, Verdicts: map[string]uint64{},
 			Spread: cfg.Spread.String(), Priorities: map[string]int{},
+			Pins: map[string]string{}, PinsLost: lostPins(own.LostPins, cfg.Name),
 			Owned:     api.Ranges(cfg.Buckets, ps.Owned.Has),
 			Lingering: api.Ranges(cfg.Buckets, ps.Lingering.Has),
 			Contested: api.Ranges(cfg.Buckets, ps.Contested.Has),
@@ -150,6 +151,9 @@ func (d *daemon) poolsOf(own ownership.Status) []api.Pool {
 		}
 		for _, a := range cfg.Addresses {
 			p.Addresses = append(p.Addresses, a.String())
+		}
+		for node, set := range ps.Pins {
+			p.Pins[node] = api.Ranges(cfg.Buckets, set.Has)
 		}
 		for name, w := range ps.Weights {
 			p.Weights[name] = int(w)
@@ -223,6 +227,7 @@ func (d *daemon) warnings(own ownership.Status, held bool) []api.Warning {
 	case own.Why != "":
 		ws = append(ws, api.Warning{Code: "not-serving", Text: own.Why})
 	}
+	ws = append(ws, pinWarnings(own)...)
 	for _, p := range d.detours.status() {
 		if p.Trouble != "" && p.Interface != "" {
 			ws = append(ws, api.Warning{Code: api.WarnSecondPath, Text: p.Trouble})

@@ -105,7 +105,7 @@ func (n *Node) send() {
 		From: n.cfg.Self, Host: n.cfg.Host, Seq: n.seq,
 		View: n.view, Stage: n.stage, Flags: n.flags(), Lease: n.cfg.Lease,
 		Pools: make([]PoolBeat, len(n.cfg.Pools)), Echo: make([]Echo, 0, len(n.peers)),
-		Address: n.cfg.Address, Expected: n.expected(),
+		Address: n.cfg.Address, Expected: n.expected(), Pins: n.tellPins(),
 	}
 	if n.viewSeq == 0 {
 		n.viewSeq = n.seq

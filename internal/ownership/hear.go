@@ -107,6 +107,7 @@ func (n *Node) hear(b *Beat, by Path) bool {
 	n.compare(p)
 	n.takeEcho(p)
 	n.takeFence(p)
+	n.takePins(p)
 	if b.Flags&FlagLeaving != 0 && !p.left {
 		p.left, n.changed = true, true
 		n.note(NotePeerLeft, p.ref.Name, "said goodbye")

@@ -32,7 +32,8 @@ type Node struct {
 	split      Time      // awake, since when members miss each other without a majority convicting one; 0: they do not
 	refused    bool      // a higher view with this node in it is announced, and refused
 	lastActive []Ref     // members of the last view that was active here
-	wasReady   bool      // in view, at some time
+	pins       pinBoard
+	wasReady   bool // in view, at some time
 	former     []formerView
 
 	owned      []Bitmap // accepted: mine or contested in the datapath
@@ -125,6 +126,7 @@ func New(cfg Config, now Time) *Node {
 		states:  make([][]BucketState, len(cfg.Pools)),
 		weights: make([]uint16, len(cfg.Pools)),
 
+		pins:       pinBoard{pinSet: newPinSet(cfg.Pins)},
 		missed:     map[link]Time{},
 		tableDirty: true,
 		nextBeat:   now + listenIntervals*cfg.Interval,
@@ -179,6 +181,8 @@ func (n *Node) Step(now Time, ev Event) []Effect {
 		n.setWeights(e.Weights)
 	case Drain:
 		n.setDraining(true, e.Reason)
+	case OrderPins:
+		n.orderPins(e)
 	case Resume:
 		n.setDraining(false, "")
 	case Live:

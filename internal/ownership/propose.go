@@ -83,14 +83,14 @@ func (n *Node) nextSet() View {
 }
 
 // calledFor tells whether a view of this set is needed: a member must go; or,
-// with at least an interval between views, the set differs from the view in
+// with at least an interval between views, the set or the pins differ from the view in
 // force, or somebody needs a newer one to own again, or others have gone to one
 // that this node refuses.
 func (n *Node) calledFor(set []*peer, kept int) bool {
 	if kept+1 < len(n.view.Members) {
 		return true
 	}
-	return n.awake-n.viewAwake >= n.cfg.Interval && (!n.inForce(set) || n.someoneBarred() || n.refused)
+	return n.awake-n.viewAwake >= n.cfg.Interval && (!n.inForce(set) || n.pins.differ || n.someoneBarred() || n.refused)
 }
 
 // inForce tells whether the members of the view are these and this node, with
@@ -210,7 +210,7 @@ func (n *Node) viewOf(set []*peer) View {
 		v.Members = append(v.Members, Member{p.ref, weightsIn(v.Pools, len(p.beat.Pools), p.asks)})
 	}
 	slices.SortFunc(v.Members, func(a, b Member) int { return compareNames(a.Name, b.Name) })
-	v.Pins = pinsFor(&n.view, v.Pools)
+	v.Pins = n.pinsIn(v.Pools)
 	return v
 }
 

@@ -42,6 +42,8 @@ type Status struct {
 	Weights   []uint16
 	Nodes     []NodeStatus // sorted by name, this node among them
 	Pools     []PoolStatus
+	LostPins  []LostPins // see there
+	PinsLeft  int        // pinned buckets for which there was no room in a view
 }
 
 // NodeStatus is what is known of one node.
@@ -83,6 +85,8 @@ type PoolStatus struct {
 	// Active is whom the view gives the whole of a single pool, "" for nobody or an even pool.
 	Active    string
 	ActiveWhy ActiveReason
+	// Pins are by order, whether the node is there or not.
+	Pins map[string]Bitmap
 }
 
 // Status takes the picture.
@@ -90,8 +94,9 @@ func (n *Node) Status(now Time) Status {
 	s := Status{
 		State: n.state(), Why: n.why(), View: n.view, Stage: n.stage,
 		Agreed: n.stage == StageActive && n.allReady(), LeaseLeft: max(n.leaseUntil-now, 0),
-		Weights: n.ownWeights(),
+		Weights: n.ownWeights(), LostPins: slices.Clone(n.pins.lost),
 	}
+	_, s.PinsLeft = n.pins.forView(n.pinPools(n.view.Pools))
 	s.Nodes = append(s.Nodes, NodeStatus{
 		Ref: n.cfg.Self, Address: n.cfg.Address, State: s.State, Mutual: true, Self: true,
 		Member: n.view.has(n.cfg.Self), Weights: s.Weights, Claims: counts(n.owned),
@@ -118,6 +123,7 @@ func (n *Node) Status(now Time) Status {
 		ps := PoolStatus{
 			Name: pool.Name, Weights: map[string]uint16{}, Table: n.table[i], Owned: n.owned[i].Clone(),
 			Lingering: n.lingers[i].Clone(), Contested: n.lingeredByOthers(i),
+			Pins: n.pinsOf(pool.Name),
 		}
 		for w := range ps.Contested {
 			ps.Contested[w] &= ps.Owned[w]
@@ -153,11 +159,12 @@ type BucketStatus struct {
 	Assigned  string      // whom the view gives it to, "" without a view
 	Owner     string      // who accepts it by its own word, "" for nobody
 	Lingering []string    // who still serves older connections of it
+	Pin       PinStatus
 }
 
 // Bucket looks one up; b must be below the pool's buckets.
 func (n *Node) Bucket(pool int, b uint32) BucketStatus {
-	s := BucketStatus{}
+	s := BucketStatus{Pin: n.pinStatus(n.cfg.Pools[pool].Name, b)}
 	if st := n.states[pool]; st != nil {
 		s.Here = st[b]
 	}

@@ -210,6 +210,7 @@ type Beat struct {
 	Flags Flags
 	Pools []PoolBeat
 	Echo  []Echo // sorted by name
+	Pins  PinNews
 	// Lease is the sender's L: how long it may own after a promise. Peers wait
 	// accordingly, so that nodes with different timing stay safe.
 	Lease time.Duration
@@ -243,8 +244,9 @@ type Config struct {
 	Interval      time.Duration // between beats
 	Lease         time.Duration // L; at least 3 intervals
 	Quorum        Quorum
-	ExpectedNodes int    // with QuorumMajority: 1 … 64
-	Seed          uint64 // of the jitter
+	ExpectedNodes int        // with QuorumMajority: 1 … 64
+	Seed          uint64     // of the jitter
+	Pins          []PinOrder // what an earlier start knew (SavePins)
 }
 
 // BucketState is what the datapath does with a bucket. The values are the
@@ -372,12 +374,14 @@ const (
 	NoteWeight
 	NoteLingering // stopped lingering on something
 	NoteStopped
+	NotePins     // an operator pinned buckets, or took pins off
+	NotePinsLost // of two such orders, neither of whose writers knew of the other, one is lost
 )
 
 var noteKindNames = [...]string{
 	"peer-heard", "peer-silent", "peer-left", "peer-incompatible", "duplicate-name",
 	"view-proposed", "view-joined", "view-cleared", "view-active", "lease-lost",
-	"standby", "deaf", "drain", "resume", "weight", "lingering", "stopped",
+	"standby", "deaf", "drain", "resume", "weight", "lingering", "stopped", "pins", "pins-lost",
 }
 
 func (k NoteKind) String() string {

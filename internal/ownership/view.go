@@ -48,6 +48,7 @@ func (n *Node) join(v View) {
 	}
 	n.highest = max(n.highest, v.ID.Number)
 	n.changed = true
+	n.judgePins()
 	self := int16(v.index(n.cfg.Self))
 	for i, pool := range n.cfg.Pools {
 		n.table[i] = tableOf(&v, pool)

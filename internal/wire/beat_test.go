@@ -24,7 +24,7 @@ func salt(b byte) *bytes.Reader { return bytes.NewReader(bytes.Repeat([]byte{b},
 // fullBeat has a value in every field that a beat has.
 func fullBeat() *ownership.Beat {
 	claims, lingers := ownership.NewBitmap(4096), ownership.NewBitmap(4096)
-	for b := uint32(0); b < 3600; b += 3 {
+	for b := uint32(0); b < 2048; b += 3 {
 		claims.Set(b)
 	}
 	lingers.Set(1)
@@ -57,6 +57,11 @@ func fullBeat() *ownership.Beat {
 			{Ref: peerRef, Seq: 41, Mutual: true},
 			{Ref: ownership.Ref{Name: "node-c", Incarnation: 3}, Seq: 1, Silent: true, Withheld: true, Second: true},
 		},
+		Pins: ownership.PinNews{Digest: 1 << 60, Orders: []ownership.PinOrder{
+			{Pool: "web", Node: "node-b", Version: ownership.PinVersion{Counter: 300, Writer: peerRef}, At: 1795346981481,
+				Over: ownership.PinVersion{Counter: 2, Writer: selfRef}, Buckets: []uint32{0, 1, 2, 3, 80}},
+			{Pool: "mail", Version: ownership.PinVersion{Counter: 2, Writer: selfRef}, Buckets: []uint32{65535}},
+		}},
 		Lease:    300 * time.Millisecond,
 		Expected: 3,
 		Address:  "192.0.2.1",

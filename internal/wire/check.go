@@ -44,6 +44,9 @@ func checkBeat(b *ownership.Beat) error {
 	if err := checkPools(b.Pools); err != nil {
 		return err
 	}
+	if err := checkPinNews(&b.Pins); err != nil {
+		return err
+	}
 	return checkEcho(b.Echo)
 }
 

@@ -62,6 +62,20 @@ func TestSealRefusesWhatOpenWouldRefuse(t *testing.T) {
 		}, nil},
 		{"echoes out of order", func(b *ownership.Beat) { slices.Reverse(b.Echo) }, nil},
 		{"an echo of nobody", func(b *ownership.Beat) { b.Echo[0].Name = "" }, nil},
+		{"pins of no pool", func(b *ownership.Beat) { b.Pins.Orders[0].Pool = "" }, nil},
+		{"pins to a node whose name has a space", func(b *ownership.Beat) { b.Pins.Orders[0].Node = "a b" }, nil},
+		{"pins by nobody", func(b *ownership.Beat) { b.Pins.Orders[0].Version.Writer.Name = "" }, nil},
+		{"pins over those of a node whose name has a space", func(b *ownership.Beat) { b.Pins.Orders[0].Over.Writer.Name = "a b" }, nil},
+		{"pins of no version", func(b *ownership.Beat) { b.Pins.Orders[1].Version.Counter = 0 }, nil},
+		{"pins after which no other version can come", func(b *ownership.Beat) { b.Pins.Orders[0].Version.Counter = ownership.MaxPinCounter + 1 }, nil},
+		{"pins that replace a later version", func(b *ownership.Beat) { b.Pins.Orders[0].Over.Counter = 301 }, nil},
+		{"pins of a time before times", func(b *ownership.Beat) { b.Pins.Orders[0].At = -1 }, nil},
+		{"pins of no bucket", func(b *ownership.Beat) { b.Pins.Orders[0].Buckets = nil }, nil},
+		{"pins whose buckets are out of order", func(b *ownership.Beat) { b.Pins.Orders[0].Buckets = []uint32{2, 1} }, nil},
+		{"pins of a bucket too high", func(b *ownership.Beat) { b.Pins.Orders[1].Buckets[0] = maxBuckets }, nil},
+		{"too many orders about pins", func(b *ownership.Beat) {
+			b.Pins.Orders = slices.Repeat(b.Pins.Orders[:1], maxPinOrders+1)
+		}, nil},
 		{"too many echoes", func(b *ownership.Beat) { b.Echo = plainBeat(66).Echo }, nil},
 		{"more than fits", func(b *ownership.Beat) {
 			b.Pools = many(ownership.MaxPools)

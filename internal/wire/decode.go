@@ -84,6 +84,8 @@ func readBeat(body []byte, from ownership.Ref, seq uint64, m *memory) (*ownershi
 			b.Lease = time.Duration(r.uint(f, math.MaxInt64))
 		case beatExpected:
 			b.Expected = uint16(r.uint(f, ownership.MaxNodes))
+		case beatPins:
+			b.Pins = r.pinNews(f.value)
 		}
 	}
 	if r.err != nil {

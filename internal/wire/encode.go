@@ -19,7 +19,8 @@ const (
 	beatAddress = 7 // text
 	beatHealth  = 8 // text, one per line
 	beatLease   = 9 // integer, nanoseconds
-	// 10 to 13 are spoken for.
+	// 10, 12 and 13 are spoken for.
+	beatPins     = 11 // message, see pins.go
 	beatExpected = 14 // integer
 
 	viewNumber      = 1 // integer
@@ -83,7 +84,7 @@ func appendBeat(b []byte, beat *ownership.Beat) []byte {
 	}
 	b = appendUint(b, beatLease, uint64(beat.Lease))
 	b = appendUint(b, beatExpected, uint64(beat.Expected))
-	return b
+	return appendPinNews(b, beatPins, &beat.Pins)
 }
 
 func appendView(b []byte, tag byte, v *ownership.View) []byte {

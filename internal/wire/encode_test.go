@@ -98,7 +98,7 @@ func TestOlderNodeReadsPastNewFields(t *testing.T) {
 	}
 	leaf := map[byte]any{}
 	body := withFuture(appendBeat(nil, beat), map[byte]map[byte]any{
-		beatView: {viewMember: leaf, viewPins: leaf}, beatPool: leaf, beatEcho: leaf,
+		beatView: {viewMember: leaf, viewPins: leaf}, beatPool: leaf, beatEcho: leaf, beatPins: {newsOrder: leaf},
 	})
 	got, err := readBeat(body, beat.From, beat.Seq, new(memory))
 	if err != nil {
@@ -121,6 +121,7 @@ func TestMalformedBodies(t *testing.T) {
 	pins := func(set string) []byte {
 		return in(viewPins, text(pinsNode, "a"), text(pinsBuckets, set))
 	}
+	pinned := in(newsOrder, text(pinPool, "a"), text(pinWriter, "a"), appendUint(nil, pinCounter, 1), text(pinBuckets, "\x02\x00\x05"))
 	rows := []struct {
 		name string
 		body []byte
@@ -152,6 +153,10 @@ func TestMalformedBodies(t *testing.T) {
 		{"one bucket pinned twice", view(pool, member, pins("\x02\x00\x05"), pins("\x02\x04\x01")), false},
 		{"more pins than buckets", view(pool, member, pins("\x02\x00\x80\x80\x04"), in(viewPins, appendUint(nil, pinsPool, 1), text(pinsNode, "a"), text(pinsBuckets, "\x02\x00\x01"))), false},
 		{"a pin beyond the pools", view(pool, member, in(viewPins, appendUint(nil, pinsPool, 80), text(pinsNode, "a"), text(pinsBuckets, "\x02\x00\x01"))), false},
+		{"news of pins", in(beatPins, pinned), true},
+		{"513 orders about pins", in(beatPins, times(513, pinned)), false},
+		{"orders about too many buckets", in(beatPins, times(3, in(newsOrder, text(pinPool, "a"), text(pinWriter, "a"), appendUint(nil, pinCounter, 1), text(pinBuckets, "\x02\x00\x80\x80\x04")))), false},
+		{"an order about pins without a version", in(beatPins, in(newsOrder, text(pinPool, "a"), text(pinWriter, "a"), text(pinBuckets, "\x02\x00\x05"))), false},
 		{"65 pools", times(65, in(beatPool, text(poolName, "a"))), false},
 		{"one pool twice", times(2, in(beatPool, text(poolName, "a"))), false},
 		{"a pool without a name", in(beatPool, appendUint(nil, poolWeight, 1)), false},

@@ -51,6 +51,7 @@ func FuzzBody(f *testing.F) {
 			appendView(nil, beatView, &b.View),
 			appendPool(nil, beatPool, &ownership.PoolBeat{Name: "w", Weight: 9, Claims: ownership.Bitmap{0xff00ff}}),
 			appendPins(nil, beatView, b.View.Pins), // pins in place of a view
+			appendPinNews(nil, beatPins, &b.Pins),
 		} {
 			f.Add(field)
 		}
@@ -149,6 +150,19 @@ func randomBeat(rng *rand.Rand) *ownership.Beat {
 		b.Pools = append(b.Pools, ownership.PoolBeat{
 			Name: name(i), Fingerprint: rng.Uint64(), Addresses: rng.Uint64(), Weight: uint16(rng.IntN(int(ownership.MaxWeight) + 1)), Claims: set(), Lingers: set(),
 		})
+	}
+	b.Pins.Digest = rng.Uint64()
+	for range rng.IntN(4) {
+		o := ownership.PinOrder{
+			Pool: name(0), Node: name(1), At: rng.Int64(), Buckets: bucketList(set()),
+			Version: ownership.PinVersion{Counter: 1<<20 + uint64(rng.IntN(1<<20)), Writer: ref(1)},
+		}
+		if rng.IntN(2) == 0 {
+			o.Node, o.Over = "", ownership.PinVersion{Counter: uint64(rng.IntN(1 << 20)), Writer: ref(2)}
+		}
+		if len(o.Buckets) > 0 {
+			b.Pins.Orders = append(b.Pins.Orders, o)
+		}
 	}
 	for i := range rng.IntN(ownership.MaxNodes + 1) {
 		b.Echo = append(b.Echo, ownership.Echo{Ref: ref(i), Seq: rng.Uint64(), Mutual: rng.IntN(2) == 0, Silent: rng.IntN(2) == 0, Withheld: rng.IntN(2) == 0, Second: rng.IntN(2) == 0})

@@ -117,10 +117,10 @@ func (s *Sealer) Seal(beat *ownership.Beat) ([][]byte, error) {
 	}
 	s.body = appendBeat(s.body[:0], beat)
 	room := s.partSize - s.header.size() - tagBytes
-	if len(s.body) > room*MaxParts && len(beat.Health) > 0 { // text for people must not stop the beat
-		mute := *beat
-		mute.Health = nil
-		s.body = appendBeat(s.body[:0], &mute)
+	if len(s.body) > room*MaxParts { // neither text for people nor news that can wait must stop the beat
+		short := *beat
+		short.Health, short.Pins.Orders = nil, nil
+		s.body = appendBeat(s.body[:0], &short)
 	}
 	parts := max(1, (len(s.body)+room-1)/room)
 	if parts > MaxParts {
