@@ -1,0 +1,145 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/rota-cluster/rota/internal/config"
+	"github.com/rota-cluster/rota/internal/health"
+)
+
+// Outcome of one probe.
+type Outcome struct {
+	health.Result
+	// Percent is what is left of the node's weight: 100 unless an agent says less.
+	Percent int
+}
+
+// Report tells of one probe.
+type Report struct {
+	Check int // index into what New was given
+	Outcome
+	At   time.Time // when it was over
+	Took time.Duration
+}
+
+// Status of a check.
+type Status struct {
+	Runs uint64
+	Last Report // if there were any runs
+	// LastFailure is the newest report of a failure; its At is zero if there was none.
+	LastFailure Report
+}
+
+// Env is what checks take from outside.
+type Env struct {
+	Now    func() time.Time
+	Random func() float64 // 0 ≤ x < 1; called by several goroutines
+}
+
+// prober is one kind of check. Probe returns soon after ctx is over.
+type prober interface {
+	probe(ctx context.Context) Outcome
+}
+
+// Runner runs checks.
+type Runner struct {
+	env    Env
+	slots  []*slot
+	report func(Report)
+}
+
+// slot is one check and what became of it.
+type slot struct {
+	index  int
+	config config.Check
+	prober prober
+
+	mu     sync.Mutex
+	status Status
+}
+
+// New prepares checks. report is called after each probe, by several
+// goroutines; what it does delays that check alone.
+func New(checks []config.Check, env Env, report func(Report)) (*Runner, error) {
+	r := &Runner{env: env, report: report}
+	for i, c := range checks {
+		p, err := newProber(c, env)
+		if err != nil {
+			return nil, fmt.Errorf("check %s: %w", c.Name, err)
+		}
+		r.slots = append(r.slots, &slot{index: i, config: c, prober: p})
+	}
+	return r, nil
+}
+
+// Run runs all checks until ctx is over.
+func (r *Runner) Run(ctx context.Context) {
+	var all sync.WaitGroup
+	for _, s := range r.slots {
+		all.Go(func() { r.repeat(ctx, s) })
+	}
+	all.Wait()
+}
+
+// Once runs every check once, and reports as Run does.
+func (r *Runner) Once(ctx context.Context) {
+	var all sync.WaitGroup
+	for _, s := range r.slots {
+		all.Go(func() { r.once(ctx, s) })
+	}
+	all.Wait()
+}
+
+// Status of all checks, in the order that New was given.
+func (r *Runner) Status() []Status {
+	out := make([]Status, len(r.slots))
+	for i, s := range r.slots {
+		s.mu.Lock()
+		out[i] = s.status
+		s.mu.Unlock()
+	}
+	return out
+}
+
+// maxStagger is how far the first probes of many checks are spread.
+const maxStagger = 50 * time.Millisecond
+
+func (r *Runner) repeat(ctx context.Context, s *slot) {
+	timer := time.NewTimer(time.Duration(r.env.Random() * float64(min(maxStagger, s.config.Interval))))
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		start := r.env.Now()
+		r.once(ctx, s)
+		// Never later than promised, and not in step with others.
+		next := time.Duration((1 - r.env.Random()/10) * float64(s.config.Interval))
+		timer.Reset(max(0, next-r.env.Now().Sub(start)))
+	}
+}
+
+func (r *Runner) once(ctx context.Context, s *slot) {
+	limited, cancel := context.WithTimeout(ctx, s.config.Timeout)
+	defer cancel()
+	start := r.env.Now()
+	outcome := s.prober.probe(limited)
+	if ctx.Err() != nil {
+		return // stopped: no fault of the target
+	}
+	now := r.env.Now()
+	report := Report{Check: s.index, Outcome: outcome, At: now, Took: now.Sub(start)}
+	s.mu.Lock()
+	s.status.Runs++
+	s.status.Last = report
+	if outcome.Level == health.Leave {
+		s.status.LastFailure = report
+	}
+	s.mu.Unlock()
+	r.report(report)
+}

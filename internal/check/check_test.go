@@ -1,0 +1,205 @@
+package check
+
+import (
+	"context"
+	"math/rand/v2"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rota-cluster/rota/internal/config"
+	"github.com/rota-cluster/rota/internal/health"
+)
+
+func TestMain(m *testing.M) {
+	if address := os.Getenv(serveAt); address != "" {
+		serve(address)
+		return
+	}
+	os.Exit(m.Run())
+}
+
+var env = Env{Now: time.Now, Random: rand.Float64}
+
+// of is a check with the defaults that matter here.
+func of(kind string, target ...string) config.Check {
+	return config.Check{
+		Name: kind, Kind: kind, Target: target, Interval: 20 * time.Millisecond, Timeout: 5 * time.Second, Rise: 1, Fall: 1,
+		Status: []config.StatusRange{{First: 200, Last: 399}}, Days: 14, Type: "A",
+	}
+}
+
+// probe runs a check once.
+func probe(t *testing.T, c config.Check) Outcome {
+	t.Helper()
+	var got Outcome
+	r, err := New([]config.Check{c}, env, func(r Report) { got = r.Outcome })
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Once(t.Context())
+	return got
+}
+
+// expect compares level and a part of the text.
+func expect(t *testing.T, got Outcome, level health.Level, part string) {
+	t.Helper()
+	if got.Level != level || !strings.Contains(got.Text, part) {
+		t.Errorf("got %v %q, want %v with %q", got.Level, got.Text, level, part)
+	}
+}
+
+// silent is an address where connections open and nobody ever answers.
+func silent(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l.Addr().String()
+}
+
+// closed is an address where nobody listens.
+func closed(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func TestHangingTargetCostsItsSlotOnly(t *testing.T) {
+	hang := of("http", "http://"+silent(t)+"/")
+	hang.Timeout = time.Hour
+	quick := of("tcp", silent(t))
+	var mu sync.Mutex
+	var runs [2]int
+	ctx, cancel := context.WithCancel(t.Context())
+	r, err := New([]config.Check{hang, quick}, env, func(r Report) {
+		mu.Lock()
+		defer mu.Unlock()
+		if runs[r.Check]++; runs[1] == 10 {
+			cancel()
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Run(ctx) // and it returns although one of them would wait an hour
+	if runs[0] != 0 || runs[1] < 10 {
+		t.Errorf("runs %v", runs)
+	}
+	if s := r.Status(); s[1].Runs < 10 || s[0].Runs != 0 {
+		t.Errorf("status %+v", s)
+	}
+}
+
+func TestTimeout(t *testing.T) {
+	for _, kind := range []string{"http", "https", "tls", "agent", "grpc"} {
+		target := silent(t)
+		if kind == "http" || kind == "https" {
+			target = kind + "://" + target + "/"
+		}
+		c := of(kind, target)
+		c.Timeout = 50 * time.Millisecond
+		expect(t, probe(t, c), health.Leave, "not done in time")
+	}
+}
+
+func TestRefused(t *testing.T) {
+	for _, kind := range []string{"tcp", "tls", "agent", "grpc"} {
+		expect(t, probe(t, of(kind, closed(t))), health.Leave, "connection refused")
+	}
+	expect(t, probe(t, of("http", "http://"+closed(t)+"/")), health.Leave, "connection refused")
+}
+
+func TestStatusKeepsTheLastFailure(t *testing.T) {
+	dir := t.TempDir()
+	lever := of("file", dir+"/lever")
+	ctx, cancel := context.WithCancel(t.Context())
+	r, err := New([]config.Check{lever}, env, func(r Report) {
+		switch {
+		case r.Level == health.OK:
+			cancel()
+		default:
+			_ = os.WriteFile(dir+"/lever", nil, 0o600) // seen by the next run
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Run(ctx)
+	s := r.Status()[0]
+	if s.Last.Level != health.OK || s.LastFailure.At.IsZero() || !strings.HasSuffix(s.LastFailure.Text, "is not there") || s.Runs < 2 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// Every kind, against targets that answer, refuse and hang, again and again.
+func TestNothingLeaks(t *testing.T) {
+	web := newWebServer(t)
+	var checks []config.Check
+	for _, c := range []config.Check{
+		of("http", web.plain.URL+"/"), of("http", "http://"+silent(t)+"/"), of("http", "http://"+closed(t)+"/"),
+		web.trusted(of("https", web.secure.URL+"/")), of("https", "https://"+silent(t)+"/"),
+		of("tcp", web.address()), of("tls", silent(t)), of("grpc", silent(t)), of("grpc", web.grpc()), of("agent", silent(t)),
+		of("exec", "/bin/sleep", "60"), of("exec", "/bin/true"), of("process", "no-such"), of("file", "/"),
+		of("systemd", "x.service"), withServer(of("dns", "example.com"), silentUDP(t)),
+	} {
+		c.Timeout = 30 * time.Millisecond
+		checks = append(checks, c)
+	}
+	count := func() (int, int) {
+		entries, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(entries), runtime.NumGoroutine()
+	}
+	run := func() {
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		r, err := New(checks, env, func(Report) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Run(ctx)
+	}
+	run() // whatever is made once, like the poller
+	files, routines := settled(count)
+	for range 3 {
+		run()
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		f, g := count()
+		if f <= files && g <= routines {
+			return
+		}
+		if time.Now().After(deadline) {
+			stacks := make([]byte, 1<<16)
+			t.Fatalf("%d descriptors and %d goroutines, before %d and %d\n%s", f, g, files, routines, stacks[:runtime.Stack(stacks, true)])
+		}
+		runtime.Gosched()
+	}
+}
+
+// settled waits until two counts in a row, some time apart, are the same.
+func settled(count func() (int, int)) (int, int) {
+	f, g := count()
+	for {
+		time.Sleep(50 * time.Millisecond)
+		f2, g2 := count()
+		if f == f2 && g == g2 {
+			return f, g
+		}
+		f, g = f2, g2
+	}
+}

@@ -1,0 +1,102 @@
+package check
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// program runs a command in a process group of its own, at the normal
+// priority, and kills the group when the time is over or the command has ended.
+type program struct {
+	args    []string
+	pending chan Outcome // of a command that could not be killed yet
+}
+
+// killWithin is how long a killed command may take to be gone.
+const killWithin = 200 * time.Millisecond
+
+func (p *program) probe(ctx context.Context) Outcome {
+	if p.pending == nil {
+		pending := make(chan Outcome, 1)
+		p.pending = pending
+		go func() {
+			normalPriority()
+			pending <- run(ctx, p.args)
+		}()
+	}
+	select {
+	case o := <-p.pending:
+		p.pending = nil
+		return o
+	case <-ctx.Done():
+	}
+	grace := time.NewTimer(killWithin)
+	defer grace.Stop()
+	select {
+	case o := <-p.pending:
+		p.pending = nil
+		return o
+	case <-grace.C:
+		return failed("%s was killed and does not end; no other is started before", p.args[0])
+	}
+}
+
+// normalPriority binds the goroutine to a thread of its own and takes the
+// daemon's priority from it, and so from the process that it starts. The thread
+// ends with the goroutine.
+func normalPriority() {
+	runtime.LockOSThread()
+	tid := unix.Gettid()
+	// If it is not allowed, the priority was not raised either.
+	_ = unix.SchedSetAttr(tid, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL}, 0)
+	_ = unix.Setpriority(unix.PRIO_PROCESS, tid, 0)
+}
+
+func run(ctx context.Context, args []string) Outcome {
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	output := &tail{}
+	cmd.Stdout, cmd.Stderr = output, output
+	cmd.Cancel = func() error { return killGroup(cmd.Process.Pid) }
+	cmd.WaitDelay = killWithin / 2 // for others that hold its output open
+	err := cmd.Run()
+	if cmd.Process != nil {
+		_ = killGroup(cmd.Process.Pid) // nobody is left, most likely
+	}
+	var exit *exec.ExitError
+	switch {
+	case ctx.Err() != nil:
+		return failed("%s did not end in time and was killed", args[0])
+	case errors.As(err, &exit):
+		return failed("%s: %s", exit.ProcessState, output.line())
+	case err != nil && !errors.Is(err, exec.ErrWaitDelay):
+		return failedBy(ctx, "start "+args[0], err)
+	}
+	return passed(output.line())
+}
+
+func killGroup(pid int) error { return unix.Kill(-pid, unix.SIGKILL) }
+
+// tail keeps the end of what a program writes.
+type tail struct{ text []byte }
+
+func (t *tail) Write(p []byte) (int, error) {
+	const most = 1024
+	t.text = append(t.text, p[max(0, len(p)-most):]...)
+	t.text = t.text[max(0, len(t.text)-most):]
+	return len(p), nil
+}
+
+// line is the last one that is not empty.
+func (t *tail) line() string {
+	lines := bytes.Split(bytes.TrimSpace(t.text), []byte("\n"))
+	return strings.TrimSpace(oneLine(string(lines[len(lines)-1])))
+}

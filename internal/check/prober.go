@@ -1,0 +1,102 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+
+	"github.com/rota-cluster/rota/internal/config"
+	"github.com/rota-cluster/rota/internal/health"
+)
+
+func newProber(c config.Check, env Env) (prober, error) {
+	switch target := c.Target[0]; c.Kind {
+	case "agent":
+		return agent{target}, nil
+	case "dns":
+		return newDNS(c, env.Random)
+	case "exec":
+		return &program{args: c.Target}, nil
+	case "file":
+		return &bounded{do: file{path: target, absent: c.Absent}.look}, nil
+	case "grpc":
+		return newGRPC(c, env.Now)
+	case "http", "https":
+		return newHTTP(c, env.Now)
+	case "process":
+		p := process{proc: "/proc", target: target}
+		return &bounded{do: p.look}, nil
+	case "systemd":
+		return unit{bus: systemBus(), name: target}, nil
+	case "tcp":
+		return tcp{target}, nil
+	case "tls":
+		return newTLS(c, env.Now)
+	}
+	return nil, fmt.Errorf("nobody knows how to check %s", c.Kind)
+}
+
+func passed(text string) Outcome {
+	return Outcome{Result: health.Result{Text: text}, Percent: 100}
+}
+
+func failed(format string, args ...any) Outcome {
+	return Outcome{Result: health.Result{Level: health.Leave, Text: fmt.Sprintf(format, args...)}, Percent: 100}
+}
+
+// failedBy says in plain words why something could not be done.
+func failedBy(ctx context.Context, doing string, err error) Outcome {
+	var dns *net.DNSError
+	var number syscall.Errno
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded), ctx.Err() != nil:
+		return failed("%s: not done in time", doing)
+	case errors.As(err, &dns):
+		return failed("%s: %s: %s", doing, dns.Name, dns.Err)
+	case errors.As(err, &number):
+		return failed("%s: %s", doing, number.Error())
+	}
+	return failed("%s: %s", doing, oneLine(err.Error()))
+}
+
+// oneLine keeps what others write fit to be shown: one line, not too long,
+// without control characters.
+func oneLine(s string) string {
+	const most = 200
+	s = strings.Join(strings.Fields(strings.ToValidUTF8(s, "?")), " ")
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return '?'
+		}
+		return r
+	}, s)
+	if runes := []rune(s); len(runes) > most {
+		return string(runes[:most]) + "…"
+	}
+	return s
+}
+
+// bounded runs what the kernel may not let go of beside the slot, one at a time.
+type bounded struct {
+	do      func() Outcome
+	pending chan Outcome
+}
+
+func (b *bounded) probe(ctx context.Context) Outcome {
+	if b.pending == nil {
+		pending := make(chan Outcome, 1)
+		go func() { pending <- b.do() }()
+		b.pending = pending
+	}
+	select {
+	case o := <-b.pending:
+		b.pending = nil
+		return o
+	case <-ctx.Done():
+		return failed("the kernel does not answer: a file system or process hangs")
+	}
+}
