@@ -82,17 +82,26 @@ func BenchmarkOverEmpty(b *testing.B) {
 	d := loadForTest(b, benchOptions())
 	empty := emptyXDP(b)
 	ack4, ack6 := frame(ip4(client4, web4, tcp(1234, 80, tcpACK))), frame(ip6(client6, web6, tcp(1234, 80, tcpACK)))
+	syn := map[string][]byte{
+		"IPv4": frame(ip4(client4, web4, carrying(string(make([]byte, 20)), tcp(1234, 80, tcpSYN)))), // as long as with the usual options
+		"IPv6": frame(ip6(client6, web6, carrying(string(make([]byte, 20)), tcp(1234, 80, tcpSYN)))),
+	}
 	for _, r := range []struct {
 		words string
 		state State
 		exact bool // the jiffies do not tell that the lease is in force
+		syn   bool
 	}{
 		{words: "foreign", state: ownership.Foreign},
 		{words: "mine", state: ownership.Mine},
+		{words: "foreign SYN, which is kept", state: ownership.Foreign, syn: true},
 		{words: "lingering", state: ownership.Lingering},
 		{words: "foreign, by the exact clock", state: ownership.Foreign, exact: true},
 	} {
 		for family, in := range map[string][]byte{"IPv4": ack4, "IPv6": ack6} {
+			if r.syn {
+				in = syn[family]
+			}
 			b.Run(r.words+", "+family, func(b *testing.B) {
 				setAll(b, d, r.state)
 				if r.exact {

@@ -7,9 +7,9 @@ import (
 )
 
 // ABI numbers the layout of what programs and user space share: bpf/config.h,
-// control.h, table.h and verdict.h. Programs of another ABI are replaced, never
+// control.h, table.h, verdict.h and syn.h. Programs of another ABI are replaced, never
 // adopted.
-const ABI = 3
+const ABI = 4
 
 const (
 	macLen       = 6

@@ -1,7 +1,7 @@
 // Package datapath decides in the kernel which packets for a shared address
 // this node accepts.
 //
-// It holds five small BPF programs (bpf/), loads them, hands them bucket
+// It holds the small BPF programs (bpf/), loads them, hands them bucket
 // tables and leases, reads their counters, and puts them on interfaces. It
 // takes no part in who owns what: that is ownership's.
 //

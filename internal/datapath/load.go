@@ -35,6 +35,7 @@ type Datapath struct {
 	control    *control      // .data.control
 	memory     []mapping     // all to unmap
 	tables     mapping       // rota_tables; under tableLock
+	syns       []kernelSyns  // rota_syns, by CPU; under leaseLock
 	generation []generations // by pool; under tableLock
 	clock      clock         // under leaseLock
 }
@@ -47,6 +48,7 @@ type Programs struct {
 	Adopt    *ebpf.Program // rota_adopt: the same again behind XDP, tc ingress
 	Announce *ebpf.Program // rota_announce: tc egress of the service interface
 	Guard    *ebpf.Program // rota_guard: tc egress of every other interface
+	Replay   *ebpf.Program // rota_replay: attached nowhere
 }
 
 // Names of the programs in the kernel.
@@ -111,6 +113,11 @@ func (d *Datapath) prepare(controlMap *ebpf.Map, fresh bool) error {
 	if d.control, err = as[control](memory); err != nil {
 		return err
 	}
+	if memory, err = mapMap(d.maps.RotaSyns); err != nil {
+		return err
+	}
+	d.memory = append(d.memory, memory)
+	d.syns = synsIn(memory, d.maps.RotaSyns.MaxEntries())
 	for i := range d.layout {
 		if fresh {
 			d.control.table[i].Store(d.layout[i].offset(0))
@@ -138,7 +145,7 @@ func buildSpec(o Options, tableLines uint32) (*ebpf.CollectionSpec, error) {
 	if err != nil {
 		return nil, err
 	}
-	if features.HaveProgramHelper(ebpf.XDP, asm.FnXdpLoadBytes) == nil {
+	if multiBuffer() {
 		config.MultiBuffer = 1
 		spec.Programs[NameXDP].Flags |= xdpHasFrags
 	}
@@ -148,15 +155,20 @@ func buildSpec(o Options, tableLines uint32) (*ebpf.CollectionSpec, error) {
 	}
 	spec.Maps[rotaMapRotaTables].MaxEntries = tableLines
 	spec.Maps[rotaMapRotaBuckets].MaxEntries = o.totalBuckets()
-	// Each CPU sets some aside (kernel/bpf/bpf_lru_list.c).
 	cpus, err := ebpf.PossibleCPU()
 	if err != nil {
 		return nil, fmt.Errorf("count the CPUs: %w", err)
 	}
+	spec.Maps[rotaMapRotaSyns].MaxEntries = uint32(cpus)
+	// Each CPU sets some aside (kernel/bpf/bpf_lru_list.c).
 	fragments := spec.Maps[rotaMapRotaFragments]
 	fragments.MaxEntries = max(fragments.MaxEntries, uint32(cpus)*fragmentsPerCPU)
 	return spec, nil
 }
+
+// multiBuffer: the kernel has XDP frames of several buffers, reads from them and,
+// which came with it, gives itself frames (all Linux 5.18).
+func multiBuffer() bool { return features.HaveProgramHelper(ebpf.XDP, asm.FnXdpLoadBytes) == nil }
 
 // explainLoad says what to do when the kernel refuses the programs.
 func explainLoad(err error) error {
@@ -186,6 +198,7 @@ func (d *Datapath) Programs() Programs {
 		Adopt:    d.programs.RotaAdopt,
 		Announce: d.programs.RotaAnnounce,
 		Guard:    d.programs.RotaGuard,
+		Replay:   d.programs.RotaReplay,
 	}
 }
 
@@ -200,6 +213,6 @@ func (d *Datapath) Close() error {
 	for _, m := range d.memory {
 		errs = append(errs, m.unmap())
 	}
-	d.memory, d.control = nil, nil
+	d.memory, d.control, d.syns = nil, nil, nil
 	return errors.Join(append(errs, d.programs.Close(), d.maps.Close())...)
 }

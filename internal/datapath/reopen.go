@@ -19,7 +19,7 @@ type Identity struct {
 }
 
 // mapsOf are the maps that a set of programs shares, by their names in the kernel.
-var mapsOf = []string{".rodata.config", ".data.control", rotaMapRotaTables, rotaMapRotaVerdicts, rotaMapRotaBuckets}
+var mapsOf = []string{".rodata.config", ".data.control", rotaMapRotaTables, rotaMapRotaVerdicts, rotaMapRotaBuckets, rotaMapRotaSyns}
 
 // Inspect reads the identity of a set of programs from the maps that one of
 // them uses (ebpf.ProgramInfo.MapIDs).

@@ -18,12 +18,14 @@ import (
 const (
 	rotaMapRotaBuckets   = "rota_buckets"
 	rotaMapRotaFragments = "rota_fragments"
+	rotaMapRotaSyns      = "rota_syns"
 	rotaMapRotaTables    = "rota_tables"
 	rotaMapRotaVerdicts  = "rota_verdicts"
 	rotaProgRotaAdopt    = "rota_adopt"
 	rotaProgRotaAnnounce = "rota_announce"
 	rotaProgRotaClock    = "rota_clock"
 	rotaProgRotaGuard    = "rota_guard"
+	rotaProgRotaReplay   = "rota_replay"
 	rotaProgRotaTc       = "rota_tc"
 	rotaProgRotaXdp      = "rota_xdp"
 	rotaVarConfig        = "config"
@@ -76,6 +78,7 @@ type rotaProgramSpecs struct {
 	RotaAnnounce *ebpf.ProgramSpec `ebpf:"rota_announce"`
 	RotaClock    *ebpf.ProgramSpec `ebpf:"rota_clock"`
 	RotaGuard    *ebpf.ProgramSpec `ebpf:"rota_guard"`
+	RotaReplay   *ebpf.ProgramSpec `ebpf:"rota_replay"`
 	RotaTc       *ebpf.ProgramSpec `ebpf:"rota_tc"`
 	RotaXdp      *ebpf.ProgramSpec `ebpf:"rota_xdp"`
 }
@@ -86,6 +89,7 @@ type rotaProgramSpecs struct {
 type rotaMapSpecs struct {
 	RotaBuckets   *ebpf.MapSpec `ebpf:"rota_buckets"`
 	RotaFragments *ebpf.MapSpec `ebpf:"rota_fragments"`
+	RotaSyns      *ebpf.MapSpec `ebpf:"rota_syns"`
 	RotaTables    *ebpf.MapSpec `ebpf:"rota_tables"`
 	RotaVerdicts  *ebpf.MapSpec `ebpf:"rota_verdicts"`
 }
@@ -120,6 +124,7 @@ func (o *rotaObjects) Close() error {
 type rotaMaps struct {
 	RotaBuckets   *ebpf.Map `ebpf:"rota_buckets"`
 	RotaFragments *ebpf.Map `ebpf:"rota_fragments"`
+	RotaSyns      *ebpf.Map `ebpf:"rota_syns"`
 	RotaTables    *ebpf.Map `ebpf:"rota_tables"`
 	RotaVerdicts  *ebpf.Map `ebpf:"rota_verdicts"`
 }
@@ -128,6 +133,7 @@ func (m *rotaMaps) Close() error {
 	return _RotaClose(
 		m.RotaBuckets,
 		m.RotaFragments,
+		m.RotaSyns,
 		m.RotaTables,
 		m.RotaVerdicts,
 	)
@@ -149,6 +155,7 @@ type rotaPrograms struct {
 	RotaAnnounce *ebpf.Program `ebpf:"rota_announce"`
 	RotaClock    *ebpf.Program `ebpf:"rota_clock"`
 	RotaGuard    *ebpf.Program `ebpf:"rota_guard"`
+	RotaReplay   *ebpf.Program `ebpf:"rota_replay"`
 	RotaTc       *ebpf.Program `ebpf:"rota_tc"`
 	RotaXdp      *ebpf.Program `ebpf:"rota_xdp"`
 }
@@ -159,6 +166,7 @@ func (p *rotaPrograms) Close() error {
 		p.RotaAnnounce,
 		p.RotaClock,
 		p.RotaGuard,
+		p.RotaReplay,
 		p.RotaTc,
 		p.RotaXdp,
 	)

@@ -28,14 +28,14 @@ func Announce(link Link, a netip.Addr, mac net.HardwareAddr) error {
 		}
 		frames = append(frames, unsolicitedNA(link.MAC, mac, source, a))
 	}
-	if err := transmit(link, frames); err != nil {
+	if err := Transmit(link, frames); err != nil {
 		return fmt.Errorf("announce %s on %s: %w", a, link.Name, err)
 	}
 	return nil
 }
 
-// transmit sends whole Ethernet frames, through the announcer as all others.
-func transmit(link Link, frames [][]byte) error {
+// Transmit sends whole Ethernet frames, through the announcer as all others.
+func Transmit(link Link, frames [][]byte) error {
 	// Protocol 0: the socket receives nothing.
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

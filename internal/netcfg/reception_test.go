@@ -105,7 +105,7 @@ func TestReceptionOpensTheFilterOfADeviceThatHasOne(t *testing.T) {
 				for _, f := range []*[]byte{&test, &marker} {
 					*f = append(*f, make([]byte, 46)...)
 				}
-				neighbour.Do(func() error { return transmit(from, [][]byte{test, marker}) })
+				neighbour.Do(func() error { return Transmit(from, [][]byte{test, marker}) })
 				inside.Await("the broadcast behind the test frame", func(f netnstest.Frame) bool { return bytes.HasPrefix(f.Bytes, marker[:15]) })
 				for _, f := range inside.Frames() {
 					passed = passed || bytes.HasPrefix(f.Bytes, test[:15])
@@ -160,7 +160,7 @@ func TestIGMPMembershipIsReportedAndKept(t *testing.T) {
 	query := neighbourQuery(link(t, neighbour, "peer0").MAC)
 	seen := len(wire.Frames())
 	from := link(t, neighbour, "peer0")
-	neighbour.Do(func() error { return transmit(from, [][]byte{query}) })
+	neighbour.Do(func() error { return Transmit(from, [][]byte{query}) })
 	netnstest.Until(t, "the query is answered", func() bool {
 		for _, f := range wire.Frames()[seen:] {
 			if reports(f.Bytes, igmpGroup) {

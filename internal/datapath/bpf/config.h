@@ -48,7 +48,7 @@ struct pool {
 };
 
 struct config {
-	__u32 abi; /* layout of this file, control.h, table.h, verdict.h */
+	__u32 abi; /* layout of this file, control.h, table.h, verdict.h, syn.h */
 	__u32 pools;
 	__u64 fingerprint; /* of what user space asked for */
 	__u64 multiplier; /* of the perfect hash */

@@ -10,6 +10,7 @@
 #include "hash.h"
 #include "socket.h"
 #include "shared.h"
+#include "syn.h"
 #include "table.h"
 #include "transport.h"
 
@@ -43,10 +44,12 @@ judge_bucket(const struct frame *f, const struct packet *p, __u32 pool, __u32 bu
 {
 	switch (state_of(pool, bucket)) {
 	case FOREIGN:
+		keep_syn(f, p, pool, bucket, FOREIGN);
 		return DROP_FOREIGN;
 	case MINE:
 		return PASS_MINE;
 	case LINGERING:
+		keep_syn(f, p, pool, bucket, LINGERING);
 		return judge_lingering(f, p);
 	case CONTESTED:
 		return judge_contested(f, p);

@@ -8,6 +8,7 @@
  *   rota_adopt     the same, again       tc ingress, behind rota_xdp
  *   rota_announce  announcer             tc egress, service interface
  *   rota_guard     guard                 tc egress, all other interfaces
+ *   rota_replay                          attached nowhere
  *   rota_clock                           attached nowhere
  */
 #include "adopter.h"
@@ -59,6 +60,16 @@ SEC("tc")
 int rota_guard(struct __sk_buff *skb)
 {
 	return drops(guard(skb)) ? TC_ACT_SHOT : TC_ACT_UNSPEC;
+}
+
+/*
+ * User space runs it on frames for this host where the filter does not stand in
+ * the driver: there the frames come to the filter when this has passed them.
+ */
+SEC("xdp")
+int rota_replay(struct xdp_md *ctx)
+{
+	return XDP_PASS;
 }
 
 /*
