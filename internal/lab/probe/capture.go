@@ -49,6 +49,8 @@ func (c *capture) prepare(ifindex int, filter []bpf.Instruction) error {
 		unix.SetsockoptSockFprog(c.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
 			&unix.SockFprog{Len: uint16(len(raw)), Filter: &raw[0]}),
 		unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, captureBuffer),
+		// The filter would refuse them, but not before the kernel has cloned each.
+		unix.SetsockoptInt(c.fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1),
 		unix.SetsockoptTimeval(c.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &wait),
 	)
 	if err != nil {
