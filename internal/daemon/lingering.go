@@ -6,8 +6,13 @@ import (
 	"github.com/rota-cluster/rota/internal/ownership"
 )
 
+// settling is how long a packet that the filter has passed may be on its way to
+// its socket (behind RPS on a busy processor), and a look at the sockets may miss
+// the connection that it opens.
+const settling = 50 * time.Millisecond
+
 // lingering remembers since when each bucket has been handed over, so that a
-// look at the host's sockets never ends one that began after the look, and
+// look at the host's sockets never ends one that it came too early for, and
 // none outlasts the pool's drain timeout.
 type lingering struct {
 	timeouts []time.Duration // per pool
@@ -62,7 +67,7 @@ func (l *lingering) keep(pool int, live ownership.Bitmap, looked, now ownership.
 				expired++
 			}
 			keep.Clear(b)
-		case since >= looked:
+		case since+settling > looked:
 			keep.Set(b)
 		}
 	}

@@ -27,6 +27,7 @@ func TestLingering(t *testing.T) {
 	}{
 		{"only what has connections stays", 4 * time.Second, 4 * time.Second, []uint32{2, 3}, 0},
 		{"what began after the look is not judged by it", 2 * time.Second, 4 * time.Second, []uint32{2, 3, 5}, 0},
+		{"nor what began so shortly before that packets may be on their way", 3*time.Second + settling - 1, 4 * time.Second, []uint32{2, 3, 5}, 0},
 		{"the drain timeout ends what still has connections", 11 * time.Second, 11 * time.Second, []uint32{3}, 1},
 	} {
 		keep, expired := l.keep(0, live, c.looked, c.now)

@@ -278,7 +278,10 @@ func (l *loop) perform(effect ownership.Effect) error {
 		if err := l.data.SetTable(e.Pool, e.States); err != nil {
 			return fmt.Errorf("pool %s: switch table: %w", l.pools[e.Pool], err)
 		}
-		l.lingering.follow(e.Pool, e.States, datapath.Now())
+		now, idle := datapath.Now(), !l.lingering.any()
+		if l.lingering.follow(e.Pool, e.States, now); idle && l.lingering.any() {
+			l.nextLook = max(l.nextLook, now+settling) // an earlier one judges nothing
+		}
 		l.herald.moved()
 	case ownership.RenewLease:
 		if err := l.data.SetLease(e.Until); err != nil {
