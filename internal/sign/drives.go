@@ -1,0 +1,132 @@
+package sign
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/rota-cluster/rota/internal/health"
+)
+
+// drives asks the disks themselves.
+type drives struct {
+	roots Roots
+	nvme  func(device string) (smartLog, error)
+	ata   func(device string) (failing bool, err error)
+}
+
+func newDrives(roots Roots) drives { return drives{roots: roots, nvme: nvmeSMART, ata: ataSMART} }
+
+// drive is what one disk says.
+type drive struct {
+	name    string
+	trouble string // "" if it finds itself well
+	wear    int    // percent of its life used; -1 if it does not say
+}
+
+// ask reads all disks that can tell: NVMe, SATA, eMMC.
+func (d drives) ask() (found []drive, err error) {
+	for _, path := range d.glob("class/nvme/nvme*") {
+		log, err := d.nvme(filepath.Join(d.roots.Dev, filepath.Base(path)))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", filepath.Base(path), err)
+		}
+		found = append(found, drive{filepath.Base(path), log.trouble(), log.used()})
+	}
+	for _, path := range d.glob("block/sd*") {
+		vendor, err := os.ReadFile(filepath.Join(path, "device/vendor"))
+		if err != nil || strings.TrimSpace(string(vendor)) != "ATA" {
+			continue // not a SATA disk: nothing to ask
+		}
+		one := drive{name: filepath.Base(path), wear: -1}
+		failing, err := d.ata(filepath.Join(d.roots.Dev, one.name))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", one.name, err)
+		}
+		if failing {
+			one.trouble = "a SMART attribute is past its threshold"
+		}
+		found = append(found, one)
+	}
+	for _, path := range d.glob("block/mmcblk*") {
+		if one, ok := emmc(path); ok {
+			found = append(found, one)
+		}
+	}
+	return found, nil
+}
+
+func (d drives) glob(pattern string) []string {
+	paths, err := filepath.Glob(filepath.Join(d.roots.Sys, pattern))
+	if err != nil { // only for a pattern that is none
+		return nil
+	}
+	slices.Sort(paths)
+	return paths
+}
+
+// emmc: JESD84-B51, DEVICE_LIFE_TIME_EST in tenths, PRE_EOL_INFO.
+func emmc(path string) (drive, bool) {
+	one := drive{name: filepath.Base(path), wear: -1}
+	text, err := os.ReadFile(filepath.Join(path, "device/life_time"))
+	if err != nil {
+		return one, false // an SD card, or an old eMMC
+	}
+	for word := range strings.FieldsSeq(string(text)) {
+		if n, err := strconv.ParseUint(word, 0, 8); err == nil && n > 0 {
+			one.wear = max(one.wear, int(n)*10)
+		}
+	}
+	if eol, err := readUint(filepath.Join(path, "device/pre_eol_info")); err == nil && eol > 1 {
+		one.trouble = "its spare blocks are nearly used up"
+	}
+	return one, true
+}
+
+const noDrives = "no NVMe, SATA or eMMC disk here"
+
+// diskHealth counts disks that say of themselves that they are ill.
+type diskHealth struct{ drives drives }
+
+func (h diskHealth) read() health.Reading {
+	all, err := h.drives.ask()
+	switch {
+	case err != nil:
+		return broken(err)
+	case len(all) == 0:
+		return cannotTell(noDrives)
+	}
+	var ill []string
+	for _, d := range all {
+		if d.trouble != "" {
+			ill = append(ill, d.name+": "+d.trouble)
+		}
+	}
+	if len(ill) == 0 {
+		return measured(0, "%d disks find themselves well", len(all))
+	}
+	return measured(float64(len(ill)), "%s", strings.Join(ill, "; "))
+}
+
+// diskWear is how much of its life the most worn disk has used.
+type diskWear struct{ drives drives }
+
+func (w diskWear) read() health.Reading {
+	all, err := w.drives.ask()
+	if err != nil {
+		return broken(err)
+	}
+	worst := drive{wear: -1}
+	for _, d := range all {
+		if d.wear > worst.wear {
+			worst = d
+		}
+	}
+	if worst.wear < 0 {
+		return cannotTell("no disk here tells its wear")
+	}
+	return measured(float64(worst.wear), "%s has used %d %% of its life", worst.name, worst.wear)
+}

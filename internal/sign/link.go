@@ -1,0 +1,101 @@
+package sign
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"github.com/rota-cluster/rota/internal/health"
+)
+
+// link is what the kernel counts about an interface.
+type link struct {
+	carrierChanges uint64
+	errors         uint64 // received and sent
+}
+
+var errNotCounted = errors.New("this kernel does not count it")
+
+// askLink asks by netlink, which, unlike /sys/class/net, tells of this network namespace.
+func askLink(name string) (link, error) {
+	request := nl.NewNetlinkRequest(unix.RTM_GETLINK, unix.NLM_F_ACK)
+	request.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
+	request.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(name)))
+	answers, err := request.Execute(unix.NETLINK_ROUTE, 0)
+	if err != nil || len(answers) == 0 {
+		return link{}, fmt.Errorf("ask for interface %s: %w", name, err)
+	}
+	attributes, err := nl.ParseRouteAttr(answers[0][unix.SizeofIfInfomsg:])
+	if err != nil {
+		return link{}, fmt.Errorf("ask for interface %s: %w", name, err)
+	}
+	found, counted := link{}, 0
+	for _, a := range attributes {
+		switch {
+		case a.Attr.Type == unix.IFLA_CARRIER_CHANGES && len(a.Value) >= 4:
+			found.carrierChanges = uint64(binary.NativeEndian.Uint32(a.Value))
+			counted++
+		case a.Attr.Type == unix.IFLA_STATS64 && len(a.Value) >= 48:
+			// struct rtnl_link_stats64 of linux/if_link.h: packets, bytes and errors, each received and sent.
+			found.errors = binary.NativeEndian.Uint64(a.Value[32:]) + binary.NativeEndian.Uint64(a.Value[40:])
+			counted++
+		}
+	}
+	if counted < 2 {
+		return link{}, errNotCounted
+	}
+	return found, nil
+}
+
+// linkFlaps is how often the carrier came or went lately.
+type linkFlaps struct {
+	ask     func() (link, error)
+	name    string
+	now     func() time.Time
+	changes recent
+}
+
+func newLinkFlaps(e Env) sensor {
+	return &linkFlaps{ask: func() (link, error) { return askLink(e.Interface) }, name: e.Interface, now: e.Now, changes: recent{span: memory}}
+}
+
+func (l *linkFlaps) read() health.Reading {
+	found, err := l.ask()
+	if err != nil {
+		return unreadableLink(err)
+	}
+	n := l.changes.add(l.now(), found.carrierChanges)
+	return measured(float64(n), "carrier of %s came or went %d times in %v", l.name, n, memory)
+}
+
+// linkErrors is how many frames were received or sent wrongly within a minute.
+type linkErrors struct {
+	ask    func() (link, error)
+	name   string
+	now    func() time.Time
+	errors recent
+}
+
+func newLinkErrors(e Env) sensor {
+	return &linkErrors{ask: func() (link, error) { return askLink(e.Interface) }, name: e.Interface, now: e.Now, errors: recent{span: time.Minute}}
+}
+
+func (l *linkErrors) read() health.Reading {
+	found, err := l.ask()
+	if err != nil {
+		return unreadableLink(err)
+	}
+	n := l.errors.add(l.now(), found.errors)
+	return measured(float64(n), "%d frames of %s with errors in a minute", n, l.name)
+}
+
+func unreadableLink(err error) health.Reading {
+	if errors.Is(err, errNotCounted) {
+		return cannotTell("%v", err)
+	}
+	return broken(err)
+}

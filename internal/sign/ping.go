@@ -1,0 +1,71 @@
+package sign
+
+import (
+	"encoding/binary"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+)
+
+// pingWait is how long an answer may take.
+const pingWait = 500 * time.Millisecond
+
+// Types of ICMP (RFC 792) and ICMPv6 (RFC 4443) echoes.
+const (
+	echoRequest4, echoReply4 = 8, 0
+	echoRequest6, echoReply6 = 128, 129
+)
+
+// ping sends one echo request and waits for its answer.
+func ping(addr netip.Addr, now func() time.Time) bool {
+	network, request, reply := "ip4:icmp", byte(echoRequest4), byte(echoReply4)
+	if addr.Is6() {
+		network, request, reply = "ip6:ipv6-icmp", echoRequest6, echoReply6
+	}
+	conn, err := net.DialTimeout(network, addr.String(), pingWait)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	deadline := now().Add(pingWait)
+	if conn.SetDeadline(deadline) != nil {
+		return false
+	}
+	echo := make([]byte, 16)
+	echo[0] = request
+	binary.BigEndian.PutUint16(echo[4:], uint16(os.Getpid()))
+	binary.BigEndian.PutUint64(echo[8:], uint64(deadline.UnixNano())) // tells this request from every other
+	if addr.Is4() {                                                   // of ICMPv6 the kernel does it
+		binary.BigEndian.PutUint16(echo[2:], checksum(echo))
+	}
+	if _, err := conn.Write(echo); err != nil {
+		return false
+	}
+	answer := make([]byte, 128)
+	for {
+		n, err := conn.Read(answer)
+		if err != nil {
+			return false
+		}
+		message := answer[:n]
+		if addr.Is4() && n > 0 { // comes with the IP header
+			message = message[min(n, int(message[0]&0x0f)*4):]
+		}
+		if len(message) >= len(echo) && message[0] == reply && string(message[4:len(echo)]) == string(echo[4:]) {
+			return true
+		}
+	}
+}
+
+// checksum of RFC 1071, of an even number of bytes.
+func checksum(b []byte) uint16 {
+	sum := uint32(0)
+	for i := 0; i < len(b); i += 2 {
+		sum += uint32(binary.BigEndian.Uint16(b[i:]))
+	}
+	for sum > 0xffff {
+		sum = sum>>16 + sum&0xffff
+	}
+	return ^uint16(sum)
+}

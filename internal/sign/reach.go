@@ -1,0 +1,97 @@
+package sign
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rota-cluster/rota/internal/health"
+)
+
+// reach is for how long the first of some hosts has not answered.
+type reach struct {
+	now    func() time.Time
+	answer func(netip.Addr) bool // waits a little
+	last   map[netip.Addr]time.Time
+}
+
+func newReach(e Env) reach {
+	echo := func(a netip.Addr) bool { return ping(a, e.Now) }
+	return reach{now: e.Now, answer: echo, last: map[netip.Addr]time.Time{}}
+}
+
+func (r reach) ask(hosts []netip.Addr) health.Reading {
+	answers := make([]bool, len(hosts))
+	var all sync.WaitGroup
+	for i, h := range hosts {
+		all.Go(func() { answers[i] = r.answer(h) })
+	}
+	all.Wait()
+	now := r.now()
+	longest := time.Duration(0)
+	var mute []string
+	for i, h := range hosts {
+		if _, asked := r.last[h]; !asked || answers[i] {
+			r.last[h] = now
+		}
+		longest = max(longest, now.Sub(r.last[h]))
+		if !answers[i] {
+			mute = append(mute, h.String())
+		}
+	}
+	if len(mute) == 0 {
+		return measured(0, "%d answer", len(hosts))
+	}
+	return measured(longest.Seconds(), "%s: no answer for %.1f s", strings.Join(mute, ", "), longest.Seconds())
+}
+
+// hosts are named in the configuration.
+type hosts struct {
+	reach reach
+	list  []netip.Addr
+}
+
+func newHosts(e Env, items []string) sensor {
+	h := hosts{reach: newReach(e)}
+	for _, item := range items {
+		addr, err := netip.ParseAddr(item)
+		if err != nil {
+			return constant{broken(fmt.Errorf("%q is not an IP address", item))}
+		}
+		h.list = append(h.list, addr)
+	}
+	if len(h.list) == 0 {
+		return constant{health.Reading{Answer: health.SwitchedOff, Text: "no host is named"}}
+	}
+	return h
+}
+
+func (h hosts) read() health.Reading { return h.reach.ask(h.list) }
+
+// gateway is where the service's interface sends what is not for its own
+// subnet. One that answers no echo request counts as there as long as it
+// answers ARP: the kernel asks because of ours.
+type gateway struct {
+	proc, device string
+	reach        reach
+}
+
+func newGateway(e Env) sensor {
+	g := gateway{proc: e.Roots.Proc, device: e.Interface, reach: newReach(e)}
+	echo := g.reach.answer
+	g.reach.answer = func(a netip.Addr) bool { return echo(a) || resolved(g.proc, g.device, a) }
+	return g
+}
+
+func (g gateway) read() health.Reading {
+	found, err := gateways(g.proc, g.device)
+	switch {
+	case err != nil:
+		return broken(err)
+	case len(found) == 0:
+		return cannotTell("no default route by %s", g.device)
+	}
+	return g.reach.ask(found)
+}

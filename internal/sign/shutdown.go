@@ -1,0 +1,158 @@
+package sign
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+	"golang.org/x/sys/unix"
+
+	"github.com/rota-cluster/rota/internal/health"
+)
+
+// shutdown is 1 from the moment logind says that the host goes down. While it
+// looks it holds an inhibitor of the mode "delay", so that logind waits: until
+// this sign lets go, holdFor after the announcement, or for its own
+// InhibitDelayMaxSec, 5 s by default. https://systemd.io/INHIBITOR_LOCKS.
+type shutdown struct {
+	bus      string
+	now      func() time.Time
+	conn     *dbus.Conn
+	signals  chan *dbus.Signal
+	lock     int // descriptor of the inhibitor, -1 if there is none
+	goesDown bool
+	since    time.Time
+}
+
+// holdFor is time enough to hand everything over, which takes milliseconds, and
+// for clients' packets on the way.
+const holdFor = 2 * time.Second
+
+const (
+	logind       = "org.freedesktop.login1"
+	logindPath   = "/org/freedesktop/login1"
+	logindManage = logind + ".Manager"
+)
+
+func newShutdown(e Env) sensor {
+	bus := cmp.Or(e.Bus, os.Getenv("DBUS_SYSTEM_BUS_ADDRESS"), "unix:path=/run/dbus/system_bus_socket")
+	return &shutdown{bus: bus, now: e.Now, lock: -1}
+}
+
+func (s *shutdown) read() health.Reading {
+	if s.conn != nil && !s.conn.Connected() {
+		s.close()
+	}
+	if s.conn == nil {
+		if err := s.connect(); err != nil {
+			return s.unreachable(err)
+		}
+	}
+	for s.heard() {
+	}
+	if !s.goesDown && s.lock < 0 { // it was called off: look from anew, with a new inhibitor
+		s.close()
+	}
+	if !s.goesDown {
+		return measured(0, "logind has announced no shutdown")
+	}
+	if s.now().Sub(s.since) >= holdFor {
+		s.release()
+	}
+	return measured(1, "the host is going down")
+}
+
+// unreachable: a host that goes down closes the bus too; what it announced stays.
+func (s *shutdown) unreachable(err error) health.Reading {
+	if s.goesDown {
+		return measured(1, "the host is going down")
+	}
+	var answer dbus.Error
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ECONNREFUSED):
+		return cannotTell("there is no system bus here")
+	case errors.As(err, &answer) && answer.Name == "org.freedesktop.DBus.Error.ServiceUnknown":
+		return cannotTell("there is no logind here")
+	}
+	return broken(err)
+}
+
+func (s *shutdown) connect() error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience/2)
+	defer cancel()
+	conn, err := dbus.Connect(s.bus)
+	if err != nil {
+		return err
+	}
+	if err := s.subscribe(ctx, conn); err != nil {
+		_ = conn.Close() // the first error is the one to tell
+		return err
+	}
+	s.conn = conn
+	return nil
+}
+
+func (s *shutdown) subscribe(ctx context.Context, conn *dbus.Conn) error {
+	s.signals = make(chan *dbus.Signal, 16)
+	conn.Signal(s.signals)
+	match := []dbus.MatchOption{dbus.WithMatchInterface(logindManage), dbus.WithMatchMember("PrepareForShutdown")}
+	if err := conn.AddMatchSignalContext(ctx, match...); err != nil {
+		return err
+	}
+	manager := conn.Object(logind, logindPath)
+	var lock dbus.UnixFD
+	call := manager.CallWithContext(ctx, logindManage+".Inhibit", 0, "shutdown", "rota", "hands its share over to other nodes", "delay")
+	if err := call.Store(&lock); err != nil {
+		return err
+	}
+	s.lock = int(lock)
+	var preparing dbus.Variant
+	err := manager.CallWithContext(ctx, "org.freedesktop.DBus.Properties.Get", 0, logindManage, "PreparingForShutdown").Store(&preparing)
+	if err != nil {
+		return err
+	}
+	s.announced(preparing.Value() == true)
+	return nil
+}
+
+// heard takes one announcement, if there is one.
+func (s *shutdown) heard() bool {
+	select {
+	case signal, open := <-s.signals:
+		if !open {
+			return false
+		}
+		if signal.Name == logindManage+".PrepareForShutdown" && len(signal.Body) == 1 {
+			s.announced(signal.Body[0] == true)
+		}
+		return true
+	default:
+		return false
+	}
+}
+
+func (s *shutdown) announced(down bool) {
+	if down && !s.goesDown {
+		s.since = s.now()
+	}
+	s.goesDown = down
+}
+
+func (s *shutdown) release() {
+	if s.lock >= 0 {
+		_ = unix.Close(s.lock) // logind notices
+		s.lock = -1
+	}
+}
+
+func (s *shutdown) close() {
+	s.release()
+	if s.conn != nil {
+		_ = s.conn.Close() // nothing is waited for
+		s.conn = nil
+	}
+}
