@@ -161,11 +161,10 @@ func (d *daemon) serve(ctx context.Context, socket net.Listener, hangups <-chan 
 			}
 		})
 	}
-	run("watch interfaces", func() error {
-		return d.host.attachment.Run(inner, func(err error) { d.log.Error("guard against announcements elsewhere", "error", err) })
-	})
-	run("watch addresses", func() error {
-		return d.host.keepAddresses(inner, d.log)
+	run("watch this host", func() error {
+		return newKeeper(d.host, d.log, d.loop.drifted, func(why string) error {
+			return d.order(inner, ownership.Unfit{Why: why})
+		}).run(inner)
 	})
 	run("answer on "+d.cfg.API.Socket, func() error {
 		return api.NewServer(d, d.log).Run(inner, socket)

@@ -15,9 +15,10 @@ type herald struct {
 	cfg  *config.Config
 	tell func(hook.Event)
 
-	notes []ownership.Note // of this step
-	stale bool             // something may have changed in this step
-	why   string           // the newest note that gives a reason for what follows
+	notes  []ownership.Note // of this step
+	drifts []string         // told in this step
+	stale  bool             // something may have changed in this step
+	why    string           // the newest note that gives a reason for what follows
 
 	begun    bool
 	state    string
@@ -42,6 +43,12 @@ func (h *herald) note(n ownership.Note) {
 	}
 }
 
+// drifted: somebody changed what rota needs on the host.
+func (h *herald) drifted(text string) {
+	h.stale = true
+	h.drifts = append(h.drifts, text)
+}
+
 // moved: a table was switched.
 func (h *herald) moved() { h.stale = true }
 
@@ -60,6 +67,11 @@ func (h *herald) settle(state ownership.State, status func() ownership.Status) {
 			h.tell(one)
 		}
 	}
+	for _, text := range h.drifts {
+		one := e
+		one.Event, one.Kind, one.Reason = config.HookDrift, config.HookDrift, text
+		h.tell(one)
+	}
 	if e.State != h.state {
 		one := e
 		one.Event, one.StateBefore, one.Reason = config.HookState, h.state, h.whyState(s)
@@ -75,7 +87,7 @@ func (h *herald) settle(state ownership.State, status func() ownership.Status) {
 		h.tell(one)
 	}
 	h.state, h.degraded, h.members = e.State, e.Degraded, e.View.Members
-	h.notes, h.stale, h.begun = nil, false, true
+	h.notes, h.drifts, h.stale, h.begun = nil, nil, false, true
 }
 
 // whyState is the note of this step that says why the state has changed. Others

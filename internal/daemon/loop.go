@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rota-cluster/rota/internal/api"
+	"github.com/rota-cluster/rota/internal/config"
 	"github.com/rota-cluster/rota/internal/datapath"
 	"github.com/rota-cluster/rota/internal/netcfg"
 	"github.com/rota-cluster/rota/internal/ownership"
@@ -335,6 +336,17 @@ func (l *loop) send(beat *ownership.Beat, direct []ownership.Recipient) error {
 		l.sendFailing = false
 	}
 	return nil
+}
+
+// drifted records that somebody changed what rota needs on the host. It does not
+// wait for the loop, so that repairs go on however busy that is.
+func (l *loop) drifted(text string) {
+	l.events.add(api.Event{Time: time.Now(), Kind: config.HookDrift, Node: l.name, Text: text})
+	select {
+	case l.orders <- func() error { l.herald.drifted(text); return l.step(ownership.Wake{}) }:
+		l.tx.Interrupt()
+	default: // the hooks miss it
+	}
 }
 
 func (l *loop) record(n ownership.Note) {

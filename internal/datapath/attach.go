@@ -3,6 +3,9 @@ package datapath
 import (
 	"errors"
 	"fmt"
+	"sync"
+
+	"github.com/cilium/ebpf"
 
 	"github.com/rota-cluster/rota/internal/config"
 	"github.com/rota-cluster/rota/internal/netcfg"
@@ -12,12 +15,16 @@ import (
 // what another Attach finds, it replaces, and Remove takes it away.
 type Attachment struct {
 	service  netcfg.Link
+	wish     config.Datapath
 	datapath *Datapath
 	programs Programs
+	chosen   sync.Mutex // of mode and reason: Mend may change them while others ask
 	mode     Mode
 	reason   string
+	xdp      ebpf.ProgramID // where the filter stands at XDP
 	tc       tc
 	guards   guards
+	behind   behind
 }
 
 // Attach puts the programs on the service interface and the guards on all
@@ -41,7 +48,7 @@ func (d *Datapath) attach(link netcfg.Link, wish config.Datapath, by tc) (*Attac
 		return nil, fmt.Errorf("attach to %s: %w", link.Name, err)
 	}
 	before := ownedBy(link.Index, all)
-	a := &Attachment{service: link, datapath: d, programs: d.Programs(), tc: by}
+	a := &Attachment{service: link, wish: wish, datapath: d, programs: d.Programs(), tc: by}
 	if err := a.install(before, wish); err != nil {
 		err = errors.Join(fmt.Errorf("attach to %s: %w", link.Name, err), a.Close())
 		if len(before) == 0 {
@@ -73,6 +80,9 @@ func (a *Attachment) install(before []standing, wish config.Datapath) error {
 	if err := a.tryModes(choose(wish, a.service, foreign)); err != nil {
 		return err
 	}
+	if err := a.standBehind(); err != nil {
+		return err
+	}
 	return sweep(index, a.guards.set)
 }
 
@@ -82,6 +92,8 @@ func (a *Attachment) tryModes(choices []choice) error {
 	for _, c := range choices {
 		err := a.enter(c.mode)
 		if err == nil {
+			a.chosen.Lock()
+			defer a.chosen.Unlock()
 			a.mode, a.reason = c.mode, c.reason
 			if failed != nil {
 				a.reason += ": " + failed.Error()
@@ -100,7 +112,11 @@ func (a *Attachment) enter(mode Mode) error {
 		return err
 	}
 	if mode == ModeTC {
+		a.xdp = 0
 		return detachAll(at)
+	}
+	if err := a.behind.leaveIngress(); err != nil { // the same program is to stand there for good
+		return err
 	}
 	if foreign != "" {
 		return fmt.Errorf("%s XDP: %s stands at XDP; take it off or use datapath: tc", mode, foreign)
@@ -128,6 +144,11 @@ func (a *Attachment) enter(mode Mode) error {
 	if err := attachXDP(a.service, filter, mode, old); err != nil {
 		return err
 	}
+	info, err := filter.Info()
+	if err != nil {
+		return err
+	}
+	a.xdp, _ = info.ID()
 	now, err := surveyTC(a.service.Index, atIngress)
 	if err != nil {
 		return err
@@ -136,11 +157,19 @@ func (a *Attachment) enter(mode Mode) error {
 }
 
 // Mode is where the filter stands.
-func (a *Attachment) Mode() Mode { return a.mode }
+func (a *Attachment) Mode() Mode {
+	a.chosen.Lock()
+	defer a.chosen.Unlock()
+	return a.mode
+}
 
 // Reason says why the filter stands where it does, for people.
-func (a *Attachment) Reason() string { return a.reason }
+func (a *Attachment) Reason() string {
+	a.chosen.Lock()
+	defer a.chosen.Unlock()
+	return a.reason
+}
 
 // Close lets go of what the attachment holds in this process. What is attached
-// stays attached.
-func (a *Attachment) Close() error { return a.guards.close() }
+// stays attached, but for what stands behind.
+func (a *Attachment) Close() error { return a.behind.close() }

@@ -14,27 +14,36 @@ import (
 // Linux 6.18), so that programs at tc ingress, ours and others', find the IP
 // header where the Ethernet header should be: ping works and TCP is dead.
 func (d *Datapath) genericFilter() (*ebpf.Program, error) {
+	var filter struct {
+		XDP *ebpf.Program `ebpf:"rota_xdp"`
+	}
+	err := d.loadAgain(&filter, func(spec *ebpf.CollectionSpec, _ map[string]*ebpf.Map) {
+		spec.Programs[NameXDP].Flags &^= xdpHasFrags
+	})
+	return filter.XDP, err
+}
+
+// loadAgain loads some of the programs once more, upon the same maps, but for
+// what adjust changes.
+func (d *Datapath) loadAgain(into any, adjust func(*ebpf.CollectionSpec, map[string]*ebpf.Map)) error {
 	info, err := d.programs.RotaXdp.Info()
 	if err != nil {
-		return nil, fmt.Errorf("ask for the filter's maps: %w", err)
+		return fmt.Errorf("ask for the programs' maps: %w", err)
 	}
 	ids, _ := info.MapIDs()
 	maps, err := openMaps(ids)
 	defer closeMaps(maps)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	_, lines := layoutTables(d.options.Pools)
 	spec, err := buildSpec(d.options, lines)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	spec.Programs[NameXDP].Flags &^= xdpHasFrags
-	var filter struct {
-		XDP *ebpf.Program `ebpf:"rota_xdp"`
+	adjust(spec, maps)
+	if err := spec.LoadAndAssign(into, &ebpf.CollectionOptions{MapReplacements: maps}); err != nil {
+		return explainLoad(err)
 	}
-	if err := spec.LoadAndAssign(&filter, &ebpf.CollectionOptions{MapReplacements: maps}); err != nil {
-		return nil, explainLoad(err)
-	}
-	return filter.XDP, nil
+	return nil
 }

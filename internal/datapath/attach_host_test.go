@@ -2,6 +2,7 @@ package datapath
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -91,10 +92,42 @@ func (h *host) adopt() (err error) {
 }
 
 func (h *host) complete(wish config.Datapath, clsact bool) (err error) {
+	if h.attached != nil { // its process has ended
+		if err := h.attached.Close(); err != nil {
+			return err
+		}
+	}
 	if h.attached, err = h.datapath.attach(h.link, wish, tc{clsact: clsact}); err == nil {
 		h.t.Cleanup(func() { _ = h.attached.Close() })
 	}
 	return err
+}
+
+// mending calls Mend at every change that the kernel tells of, as the daemon does.
+func (h *host) mending() (stop func()) {
+	h.t.Helper()
+	var w *netcfg.Watcher
+	h.Do(func() (err error) {
+		w, err = netcfg.NewWatcher()
+		return err
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	h.Go(func() error {
+		defer close(ended)
+		defer w.Close()
+		return w.Run(ctx, func(netcfg.Change) {
+			if err := h.attached.Mend(); err != nil {
+				h.t.Error(err)
+			}
+		})
+	})
+	stop = func() {
+		cancel()
+		<-ended
+	}
+	h.t.Cleanup(stop)
+	return stop
 }
 
 // share puts the addresses on the interface, as the daemon does after Attach.
@@ -133,7 +166,7 @@ func (h *host) leave() {
 	h.t.Helper()
 	h.Do(func() error {
 		return errors.Join(netcfg.StopReceiving(h.link, h.reception.MAC),
-			netcfg.RemoveAddress(h.link, shared4), netcfg.RemoveAddress(h.link, shared6), Remove(h.link))
+			netcfg.RemoveAddress(h.link, shared4), netcfg.RemoveAddress(h.link, shared6), h.attached.Close(), Remove(h.link))
 	})
 }
 
@@ -220,6 +253,10 @@ func exchange(conn net.Conn) error {
 
 // ping sends one echo request and waits for the reply.
 func ping(client *netnstest.Space, a netip.Addr) error {
+	return pingWithin(client, a, netnstest.Patience)
+}
+
+func pingWithin(client *netnstest.Space, a netip.Addr, patience time.Duration) error {
 	network, request, reply := "ip4:icmp", byte(8), byte(0)
 	if a.Is6() {
 		network, request, reply = "ip6:ipv6-icmp", 128, 129
@@ -237,7 +274,7 @@ func ping(client *netnstest.Space, a netip.Addr) error {
 		if _, err := conn.Write(message); err != nil {
 			return err
 		}
-		if err := conn.SetReadDeadline(time.Now().Add(netnstest.Patience)); err != nil {
+		if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
 			return err
 		}
 		for buf := make([]byte, 1500); ; {

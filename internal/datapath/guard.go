@@ -1,8 +1,8 @@
 package datapath
 
 import (
-	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/cilium/ebpf"
@@ -18,23 +18,13 @@ import (
 // with it (one by clsact stays behind, seen on Linux 6.18). Nobody here can reach
 // it there; an Attach in that namespace sweeps it away.
 type guards struct {
-	watcher *netcfg.Watcher
-	set     ebpf.MapID            // of the programs to attach
-	old     map[ebpf.MapID]bool   // programs of these sets are to be replaced, ours among them
-	on      map[int]*ebpf.Program // what stands on the other interfaces, by index
+	set ebpf.MapID            // of the programs to attach
+	old map[ebpf.MapID]bool   // programs of these sets are to be replaced, ours among them
+	on  map[int]*ebpf.Program // what stands on the other interfaces, by index
 }
 
-func (g *guards) close() error {
-	if g.watcher == nil {
-		return nil
-	}
-	err := g.watcher.Close()
-	g.watcher = nil
-	return err
-}
-
-// startGuards puts a guard on every other interface there is. It listens for
-// new ones before it looks, so that none falls in between; Run heeds them.
+// startGuards puts a guard on every other interface there is. Those that come
+// later get theirs by Mend.
 func (a *Attachment) startGuards(before []standing) error {
 	set, err := setOf(a.programs.Guard)
 	if err != nil {
@@ -43,9 +33,6 @@ func (a *Attachment) startGuards(before []standing) error {
 	a.guards = guards{set: set, old: map[ebpf.MapID]bool{set: true}, on: make(map[int]*ebpf.Program)}
 	for _, s := range before {
 		a.guards.old[s.set] = true
-	}
-	if a.guards.watcher, err = netcfg.NewWatcher(); err != nil {
-		return err
 	}
 	return a.guardAll()
 }
@@ -57,6 +44,9 @@ func (a *Attachment) guardAll() error {
 	if err != nil {
 		return err
 	}
+	maps.DeleteFunc(a.guards.on, func(index int, _ *ebpf.Program) bool {
+		return !slices.ContainsFunc(links, func(l netcfg.Link) bool { return l.Index == index })
+	})
 	for _, l := range links {
 		if l.Index == a.service.Index || l.Loopback || !l.Ethernet {
 			continue
@@ -105,25 +95,4 @@ func (a *Attachment) guard(l netcfg.Link, p *ebpf.Program) error {
 	}
 	a.guards.on[l.Index] = p
 	return nil
-}
-
-// Run puts a guard on every interface that appears, until ctx is done. It
-// reports what fails and goes on. Call it once, in the network namespace of
-// the interface.
-func (a *Attachment) Run(ctx context.Context, report func(error)) error {
-	return a.guards.watcher.Run(ctx, func(c netcfg.Change) {
-		switch c.Kind {
-		case netcfg.LinkGone:
-			delete(a.guards.on, c.Index)
-			return
-		case netcfg.Missed:
-			clear(a.guards.on) // an interface may have gone and its number come again
-		case netcfg.LinkChanged: // perhaps it appeared, or became the port of another
-		default:
-			return
-		}
-		if err := a.guardAll(); err != nil {
-			report(err)
-		}
-	})
 }

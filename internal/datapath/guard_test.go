@@ -2,7 +2,6 @@ package datapath
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"net"
 	"net/netip"
@@ -88,9 +87,7 @@ func TestGuardKeepsOtherInterfacesSilent(t *testing.T) {
 
 		present.ForgetNeighbours("other0")
 		h.attach(config.DatapathTC, clsact)
-		ctx, cancel := context.WithCancel(context.Background())
-		h.Go(func() error { return h.attached.Run(ctx, func(err error) { t.Error(err) }) })
-		t.Cleanup(cancel)
+		stop := h.mending()
 		seen := len(wire.Frames())
 		provoke(t, h, "second0", present, wire)
 		if leaks := wrong(wire.Frames()[seen:], nil); len(leaks) > 0 {
@@ -106,6 +103,7 @@ func TestGuardKeepsOtherInterfacesSilent(t *testing.T) {
 		if leaks := wrong(wire.Frames(), nil); len(leaks) > 0 {
 			t.Errorf("clsact %v: on an interface that came later: %v", clsact, leaks)
 		}
+		stop()
 		h.leave()
 		if left := h.standing(); len(left) > 0 {
 			t.Errorf("left behind: %q", left)

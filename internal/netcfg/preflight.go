@@ -14,17 +14,15 @@ import (
 // addresses: err is the first thing that forbids it, warnings are what works
 // otherwise than a user expects. Each is one line and says what to do.
 func Preflight(link Link, shared []netip.Addr) (warnings []string, err error) {
-	if !link.Ethernet || link.Loopback {
-		return nil, fmt.Errorf("interface %s (%s) is not Ethernet; give one that is", link.Name, link.Kind)
-	}
-	if !link.ARP {
-		return nil, fmt.Errorf("interface %s resolves no neighbours (flag NOARP); set it with: ip link set %s arp on", link.Name, link.Name)
-	}
-	if err := checkMaster(link); err != nil {
+	if err := Fit(link); err != nil {
 		return nil, err
 	}
-	if err := checkForeign(link, shared); err != nil {
+	foreign, err := Foreign(link, shared)
+	if err != nil {
 		return nil, err
+	}
+	if len(foreign) > 0 {
+		return nil, foreign[0]
 	}
 	if !link.Up {
 		warnings = append(warnings, fmt.Sprintf("interface %s is down; set it up with: ip link set %s up", link.Name, link.Name))
@@ -33,6 +31,17 @@ func Preflight(link Link, shared []netip.Addr) (warnings []string, err error) {
 	}
 	warnings = append(warnings, sourceWarnings(link, shared)...)
 	return append(warnings, arpWarnings(link, shared)...), nil
+}
+
+// Fit says what about the interface itself forbids that it carries shared addresses.
+func Fit(link Link) error {
+	if !link.Ethernet || link.Loopback {
+		return fmt.Errorf("interface %s (%s) is not Ethernet; give one that is", link.Name, link.Kind)
+	}
+	if !link.ARP {
+		return fmt.Errorf("interface %s resolves no neighbours (flag NOARP); set it with: ip link set %s arp on", link.Name, link.Name)
+	}
+	return checkMaster(link)
 }
 
 // checkMaster: what a port receives goes to its bridge or bond, past the stack of the port.
@@ -48,19 +57,21 @@ func checkMaster(link Link) error {
 		link.Name, master.Type(), master.Attrs().Name, master.Attrs().Name)
 }
 
-func checkForeign(link Link, shared []netip.Addr) error {
+// Foreign lists the shared addresses that something else has put on an
+// interface, each as an ErrForeignAddress that says how to remove it.
+func Foreign(link Link, shared []netip.Addr) (all []error, err error) {
 	present, err := addresses()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, p := range present {
 		for _, a := range shared {
 			if p.prefix.Addr() == a && (p.index != link.Index || !p.isShared()) {
-				return foreign(p)
+				all = append(all, foreign(p))
 			}
 		}
 	}
-	return nil
+	return all, nil
 }
 
 // sourceWarnings: a deprecated IPv6 address is the kernel's last choice of a

@@ -2,11 +2,16 @@ package netcfg
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"runtime"
+	"slices"
+	"strconv"
+	"strings"
 	"unsafe"
 
 	"github.com/vishvananda/netlink"
@@ -63,18 +68,49 @@ func StopReceiving(link Link, mac net.HardwareAddr) error {
 }
 
 // Receives says whether the interface's list of further addresses has this MAC,
-// whoever put it there. A bridge lists something else: for one it is always false.
+// whoever put it there.
 func Receives(link Link, mac net.HardwareAddr) (bool, error) {
+	if isGroup(mac) {
+		return receivesGroup(link, mac)
+	}
 	entries, err := dump(func() ([]netlink.Neigh, error) { return netlink.NeighList(link.Index, unix.AF_BRIDGE) })
 	if err != nil {
 		return false, fmt.Errorf("list the MACs that %s receives: %w", link.Name, err)
 	}
 	for _, e := range entries {
-		if e.Flags&netlink.NTF_SELF != 0 && bytes.Equal(e.HardwareAddr, mac) {
+		// A bridge's own addresses stand among those that it has learned, without that flag.
+		own := e.Flags&netlink.NTF_SELF != 0 || link.Kind == "bridge"
+		if own && e.LinkIndex == link.Index && bytes.Equal(e.HardwareAddr, mac) {
 			return true, nil
 		}
 	}
 	return false, nil
+}
+
+// receivesGroup reads the table of the thread's own namespace: a listing by
+// netlink has a bridge's learned addresses instead, and tells no change either.
+func receivesGroup(link Link, mac net.HardwareAddr) (bool, error) {
+	text, err := os.ReadFile("/proc/thread-self/net/dev_mcast")
+	if err != nil {
+		return false, fmt.Errorf("list the MACs that %s receives: %w", link.Name, err)
+	}
+	want := hex.EncodeToString(mac)
+	for line := range strings.Lines(string(text)) {
+		// Number and name of the interface, users, by ioctl, MAC (net/core/net-procfs.c).
+		f := strings.Fields(line)
+		if len(f) == 5 && f[0] == strconv.Itoa(link.Index) && f[4] == want {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// Joined says whether the interface is in the reception's group, if it has one.
+func Joined(link Link, group netip.Addr) (bool, error) {
+	present, err := addresses()
+	return !group.IsValid() || slices.ContainsFunc(present, func(p address) bool {
+		return p.index == link.Index && p.prefix.Addr() == group
+	}), err
 }
 
 // isGroup is the group bit of an Ethernet address (IEEE 802).

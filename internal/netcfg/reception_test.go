@@ -50,6 +50,22 @@ func TestReceptionIsSetFoundAndUndone(t *testing.T) {
 	}
 }
 
+func TestABridgeReceivesToo(t *testing.T) {
+	node, _ := segment(t)
+	node.Do(func() error { return netlink.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "bridge0"}}) })
+	node.Up("bridge0")
+	l := link(t, node, "bridge0")
+	for _, row := range receptions {
+		if receives(t, node, l, row.r.MAC) {
+			t.Errorf("%s: receives %s before", row.words, row.r.MAC)
+		}
+		node.Do(func() error { return Receive(l, row.r) })
+		if !receives(t, node, l, row.r.MAC) {
+			t.Errorf("%s: does not receive %s", row.words, row.r.MAC)
+		}
+	}
+}
+
 func receives(t *testing.T, s *netnstest.Space, l Link, mac net.HardwareAddr) (yes bool) {
 	t.Helper()
 	s.Do(func() (err error) {

@@ -25,13 +25,15 @@ const (
 	AddressAdded
 	// AddressGone is an address that was removed.
 	AddressGone
+	// FilterGone is a tc filter or qdisc that was removed. Of TCX programs the kernel tells nothing.
+	FilterGone
 	// Missed means that the kernel had more to tell than was read; look at everything again.
 	Missed
 )
 
 // String is the kind in words.
 func (k ChangeKind) String() string {
-	names := [...]string{"link changed", "link gone", "address added", "address gone", "missed"}
+	names := [...]string{"link changed", "link gone", "address added", "address gone", "filter gone", "missed"}
 	if int(k) < len(names) {
 		return names[k]
 	}
@@ -50,7 +52,7 @@ type Change struct {
 	Shared  bool         // with an address: it has rota's mark
 }
 
-// Watcher hears of changes to interfaces and addresses of one network namespace.
+// Watcher hears of changes to interfaces, addresses and filters of one network namespace.
 type Watcher struct{ socket *os.File }
 
 // NewWatcher subscribes: from now on nothing is missed without a Missed, so
@@ -65,7 +67,7 @@ func NewWatcher() (*Watcher, error) {
 	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, buffer) != nil {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, buffer)
 	}
-	groups := uint32(unix.RTMGRP_LINK | unix.RTMGRP_IPV4_IFADDR | unix.RTMGRP_IPV6_IFADDR)
+	groups := uint32(unix.RTMGRP_LINK | unix.RTMGRP_IPV4_IFADDR | unix.RTMGRP_IPV6_IFADDR | 1<<(unix.RTNLGRP_TC-1))
 	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: groups}); err != nil {
 		_ = unix.Close(fd)
 		return nil, fmt.Errorf("watch interfaces: %w", err)
@@ -120,6 +122,12 @@ func parseChange(message uint16, body []byte) (Change, bool) {
 			kind = AddressGone
 		}
 		return Change{Kind: kind, Index: a.index, Address: a.prefix, Shared: a.marked}, ok
+	case unix.RTM_DELQDISC, unix.RTM_DELTFILTER:
+		// struct tcmsg { u8 family; u8, u16 padding; s32 ifindex; … }
+		if len(body) < 8 {
+			return Change{}, false
+		}
+		return Change{Kind: FilterGone, Index: int(int32(binary.NativeEndian.Uint32(body[4:])))}, true
 	}
 	return Change{}, false
 }

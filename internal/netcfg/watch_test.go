@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/rota-cluster/rota/internal/netcfg/netnstest"
@@ -85,6 +86,16 @@ func TestWatcherHearsOfInterfacesAndAddresses(t *testing.T) {
 	})
 	neighbour.Down("peer0")
 	expect(t, changes, "the carrier is lost", func(c Change) bool { return c.Kind == LinkChanged && c.Index == index && c.Up && !c.Running })
+}
+
+func TestWatcherHearsOfFiltersThatGo(t *testing.T) {
+	node, _ := segment(t)
+	index := link(t, node, "node0").Index
+	qdisc := &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{LinkIndex: index, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT}}
+	node.Do(func() error { return netlink.QdiscAdd(qdisc) })
+	changes := watching(t, node)
+	node.Do(func() error { return netlink.QdiscDel(qdisc) })
+	expect(t, changes, "a qdisc goes", func(c Change) bool { return c.Kind == FilterGone && c.Index == index })
 }
 
 func TestWatcherSaysWhenItMissedSomething(t *testing.T) {

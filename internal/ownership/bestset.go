@@ -154,7 +154,7 @@ func (n *Node) moreSuspect(a, b *peer) bool {
 // drains tells whether a peer (nil: this node) hands everything over.
 func (n *Node) drains(p *peer) bool {
 	if p == nil {
-		return n.draining
+		return n.leaves()
 	}
 	return p.beat.Flags&FlagDraining != 0
 }

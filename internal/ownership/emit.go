@@ -136,7 +136,7 @@ func (n *Node) send() {
 
 func (n *Node) flags() Flags {
 	f := barFlags[n.bar]
-	if n.draining {
+	if n.leaves() {
 		f |= FlagDraining
 	}
 	if n.stopped {

@@ -49,7 +49,8 @@ type Node struct {
 	muted    bool   // another host uses this name: say nothing
 	muteTill Time
 	namesake uint64 // the highest incarnation of another host with this name
-	draining bool
+	draining bool   // by order
+	unfit    string // why this host cannot serve; "": it can
 	stopped  bool
 	weights  []uint16
 
@@ -185,6 +186,8 @@ func (n *Node) Step(now Time, ev Event) []Effect {
 		n.orderPins(e)
 	case Resume:
 		n.setDraining(false, "")
+	case Unfit:
+		n.setUnfit(e.Why)
 	case Live:
 		n.keepLive(e.Pool, e.Buckets)
 	case Stop:
@@ -306,6 +309,27 @@ func (n *Node) setDraining(on bool, reason string) {
 	}
 	n.note(NoteDrain, "", "drains: %s", reason)
 }
+
+// setUnfit hands over, or ends that. An order to drain stands beside it.
+func (n *Node) setUnfit(why string) {
+	if n.unfit == why {
+		return
+	}
+	left := n.leaves()
+	n.unfit = why
+	n.changed = n.changed || left != n.leaves()
+	switch {
+	case why != "":
+		n.note(NoteDrain, "", "hands over: %s", why)
+	case n.draining:
+		n.note(NoteResume, "", "this host can serve again; drains still, by order")
+	default:
+		n.note(NoteResume, "", "this host can serve again: takes part")
+	}
+}
+
+// leaves: wants to own nothing.
+func (n *Node) leaves() bool { return n.draining || n.unfit != "" }
 
 func (n *Node) keepLive(pool int, live Bitmap) {
 	if pool < 0 || pool >= len(n.lingers) {

@@ -246,6 +246,45 @@ func TestThreeNodesLive(t *testing.T) {
 	}
 }
 
+// TestAHostThatCannotServe hands over until it can again, whatever is ordered
+// meanwhile, and serves on if nobody else can.
+func TestAHostThatCannotServe(t *testing.T) {
+	w := newNet(t)
+	for i, name := range []string{"node-a", "node-b"} {
+		w.start(testConfig(name, uint64(i+1)))
+	}
+	until := func(what string, fits func(own map[string]int) bool) {
+		t.Helper()
+		if !w.run(3*time.Second, func() bool {
+			own := map[string]int{}
+			for _, name := range w.names {
+				own[name] = w.nodes[name].n.Status(w.now).Pools[0].Owned.Count()
+			}
+			return w.covered() && w.agreed() && fits(own)
+		}) {
+			t.Fatalf("waited in vain for: %s\n%s", what, w.tell())
+		}
+	}
+	share := func(a, b int) func(map[string]int) bool {
+		return func(own map[string]int) bool { return own["node-a"] == a && own["node-b"] == b }
+	}
+	until("even shares", share(48, 48))
+	w.step("node-a", Unfit{Why: "the route has gone"})
+	until("all with the other", share(0, 96))
+	if s := w.nodes["node-a"].n.Status(w.now); s.State != StateDraining || s.Why != "hands over: the route has gone" {
+		t.Errorf("state %v because %q", s.State, s.Why)
+	}
+	w.step("node-a", Resume{}) // an operator's word does not bring the route back
+	w.step("node-a", Drain{Reason: "test"})
+	w.step("node-a", Unfit{})
+	until("all with the other, by order now", share(0, 96))
+	w.step("node-a", Resume{})
+	until("even shares again", share(48, 48))
+	w.step("node-a", Unfit{Why: "this"})
+	w.step("node-b", Unfit{Why: "that"})
+	until("both serving on", share(48, 48))
+}
+
 func TestTwoNodesBecomeOne(t *testing.T) {
 	for _, q := range []Quorum{QuorumNone, QuorumMajority} {
 		t.Run(q.String(), func(t *testing.T) {

@@ -198,7 +198,7 @@ func (n *Node) state() State {
 		return StateStandby
 	case n.bar != barNone:
 		return StateFenced
-	case n.draining:
+	case n.leaves():
 		return StateDraining
 	case n.stage >= StageCleared || n.owns():
 		return StateServing
@@ -221,6 +221,8 @@ func (n *Node) why() string {
 		return "its lease ran out; waits for a new view"
 	case n.view.ID.Number == 0:
 		return "listens for its peers"
+	case n.unfit != "":
+		return "hands over: " + n.unfit
 	case n.stage < StageCleared && !n.owns():
 		return "waits until the view is agreed"
 	}

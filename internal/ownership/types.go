@@ -294,6 +294,9 @@ type (
 	Drain struct{ Reason string }
 	// Resume ends a drain: the node takes part again.
 	Resume struct{}
+	// Unfit: this host cannot serve, for the reason given; "" is that it can again. The
+	// node hands over as in a drain, and serves on if nobody else can.
+	Unfit struct{ Why string }
 	// Live tells which lingering buckets of a pool still have connections; the others stop lingering.
 	Live struct {
 		Pool    int
@@ -310,6 +313,7 @@ func (TrafficSeen) event()  {}
 func (SetWeights) event()   {}
 func (Drain) event()        {}
 func (Resume) event()       {}
+func (Unfit) event()        {}
 func (Live) event()         {}
 func (Stop) event()         {}
 
