@@ -50,7 +50,7 @@ func (n *Node) allReady() bool {
 // recent: what it says was said within L after this node sent a beat, so what the
 // peer promised with it binds the peer still: it cannot have gone on to take, with
 // others, what this node is about to accept.
-func (n *Node) recent(p *peer) bool { return p.echoed && n.now-p.echo < n.cfg.Lease }
+func (n *Node) recent(p *peer) bool { return p.echoed && n.now-p.echo < min(n.lease, p.echoLease) }
 
 // outsidersYield: without a quorum, everybody outside the view who is heard
 // owns nothing, or is not in this node's way; and those that hear this node and

@@ -57,7 +57,7 @@ func (n *Node) prove() {
 // intervals, time enough to hear a peer if there is one. Before that the datapath
 // gets no lease: a node to which nothing came had nothing to answer, and as its
 // cable is plugged in again clients are faster than the first beat.
-func (n *Node) connected() bool { return n.proven && n.awake-n.provenAt >= 2*n.cfg.Interval }
+func (n *Node) connected() bool { return n.proven && n.awake-n.provenAt >= 2*n.interval }
 
 // hearsNothing: the interface has received nothing at all since the last beat that
 // was heard while this node had peers (two intervals aside: a frame counter may
@@ -67,7 +67,7 @@ func (n *Node) connected() bool { return n.proven && n.awake-n.provenAt >= 2*n.c
 // harm; it goes on unproven.
 func (n *Node) hearsNothing() bool {
 	peers := slices.ContainsFunc(n.peers, func(p *peer) bool { return !p.left && (n.view.ID.Number == 0 || p.member()) })
-	return peers && n.frameAwake <= n.beatAwake+2*n.cfg.Interval &&
+	return peers && n.frameAwake <= n.beatAwake+2*n.interval &&
 		n.awake-max(n.beatAwake, n.frameAwake) >= n.deafAfter() && !n.quietSegment
 }
 
@@ -99,9 +99,9 @@ func (n *Node) since(at *Time, holds bool) {
 func (n *Node) staysOut() bool {
 	if n.ownerHeard() {
 		n.ownerAwake = n.awake
-		return n.awake-n.cutAwake < n.cfg.Lease
+		return n.awake-n.cutAwake < n.lease
 	}
-	return n.awake-max(n.cutAwake, n.ownerAwake) < 2*n.cfg.Interval
+	return n.awake-max(n.cutAwake, n.ownerAwake) < 2*n.interval
 }
 
 // forsaken: the second path has fallen silent as well, and the service's network has
@@ -135,5 +135,5 @@ func (n *Node) hearAgain() {
 // deafAfter is earlier than U, so that a peer that waits for this node's promise
 // is told in time.
 func (n *Node) deafAfter() time.Duration {
-	return max(n.cfg.Lease-3*n.cfg.Interval, 2*n.cfg.Interval)
+	return max(n.lease-3*n.interval, 2*n.interval)
 }

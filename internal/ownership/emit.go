@@ -72,7 +72,7 @@ func (n *Node) lingeredByOthers(pool int) Bitmap {
 // more after a change.
 func (n *Node) emitBeat() {
 	if n.muted {
-		n.nextBeat, n.extra, n.changed = n.now+n.cfg.Interval, [2]Time{}, false
+		n.nextBeat, n.extra, n.changed = n.now+n.interval, [2]Time{}, false
 		return
 	}
 	if n.seq == 0 && n.now < n.nextBeat {
@@ -93,17 +93,17 @@ func (n *Node) emitBeat() {
 	}
 	n.send()
 	// 85 to 100 % of the interval: jitter keeps nodes from beating in step.
-	n.nextBeat = n.now + n.cfg.Interval - n.cfg.Interval*Time(n.random()%150)/1000
+	n.nextBeat = n.now + n.interval - n.interval*Time(n.random()%150)/1000
 }
 
 // send makes the beat. Every echo to a member of the view is a promise: the
 // fence counts from when that member's beat was processed.
 func (n *Node) send() {
 	n.seq++
-	n.stamps[n.seq%stampRing] = stamp{seq: n.seq, at: n.now, awake: n.awake}
+	n.stamps[n.seq%stampRing] = stamp{seq: n.seq, at: n.now, awake: n.awake, lease: n.lease}
 	b := &Beat{
 		From: n.cfg.Self, Host: n.cfg.Host, Seq: n.seq,
-		View: n.view, Stage: n.stage, Flags: n.flags(), Lease: n.cfg.Lease,
+		View: n.view, Stage: n.stage, Flags: n.flags(), Lease: max(n.lease, n.leaseUntil-n.now), Asks: n.cfg.Lease,
 		Pools: make([]PoolBeat, len(n.cfg.Pools)), Echo: make([]Echo, 0, len(n.peers)),
 		Address: n.cfg.Address, Expected: n.expected(), Pins: n.tellPins(),
 	}
@@ -158,7 +158,7 @@ func (n *Node) flags() Flags {
 // nextWake is when something happens by itself: a beat is due, a peer becomes
 // silent, a fence or the lease ends, a joiner has been patient enough.
 func (n *Node) nextWake() Time {
-	at := n.now + n.cfg.Interval
+	at := n.now + n.interval
 	sooner := func(t Time) {
 		if t > n.now && t < at {
 			at = t
@@ -174,7 +174,7 @@ func (n *Node) nextWake() Time {
 		sooner(f.left + n.longestTake())
 	}
 	awake := func(t Time) { sooner(n.now + t - n.awake) }
-	awake(n.provenAt + 2*n.cfg.Interval)
+	awake(n.provenAt + 2*n.interval)
 	for _, p := range n.peers {
 		if p.silent && n.now >= p.fence {
 			continue
@@ -183,7 +183,7 @@ func (n *Node) nextWake() Time {
 		awake(p.heardAwake + n.quiet())
 		awake(p.heardAwake + n.deafAfter())
 		awake(p.heardAwake + n.take())
-		awake(p.echoAwake + n.take() + 2*n.cfg.Interval + 1)
+		awake(p.echoAwake + n.take() + 2*n.interval + 1)
 		if p.mutual && !p.member() {
 			awake(p.mutualSince + n.patience(p))
 		}
@@ -262,7 +262,7 @@ func (n *Node) whyGone(r Ref) string {
 		return "its pools differ"
 	case p.beat.Flags&FlagDeaf != 0:
 		return "deaf"
-	case n.now-p.heard > n.cfg.Interval*3/2:
+	case n.now-p.heard > n.interval*3/2:
 		return fmt.Sprintf("silent for %v", round(n.now-p.heard))
 	case !p.mutual:
 		return "does not hear this node"

@@ -27,10 +27,11 @@ type peer struct {
 	// beat echoes something old.
 	echo, echoAwake Time
 	echoSeq         uint64
+	echoLease       time.Duration // what may be counted from it
 	echoed          bool
 
-	// promise is the newest own send stamp under which the peer promised not to
-	// take this node's buckets; the lease counts from it.
+	// promise is until when this node may count on the peer's word not to take its
+	// buckets: L after it sent the beat that was echoed.
 	promise  Time
 	promised bool
 	withheld bool   // its newest echo is no promise
@@ -201,7 +202,7 @@ func (n *Node) takeEcho(p *peer) {
 		p.withheld = e.Withheld
 		s := n.stamps[e.Seq%stampRing]
 		if s.seq == e.Seq && e.Seq != 0 && (!p.echoed || s.at > p.echo) {
-			p.echo, p.echoAwake, p.echoSeq, p.echoed = s.at, s.awake, e.Seq, true
+			p.echo, p.echoAwake, p.echoSeq, p.echoLease, p.echoed = s.at, s.awake, e.Seq, s.lease, true
 		}
 		return
 	}
@@ -225,6 +226,7 @@ func (n *Node) takeFence(p *peer) {
 
 // judge brings the time-dependent facts about all peers up to date.
 func (n *Node) judge() {
+	n.retime()
 	for _, p := range n.peers {
 		n.judgePeer(p)
 		if p.withhold && !n.withholds(p) {
@@ -247,8 +249,8 @@ func (n *Node) judgePeer(p *peer) {
 	}
 	// An echo may be two intervals older than a beat, so that a peer that dies is
 	// found silent, which all find at the same moment, and not un-mutual before.
-	mutual := p.echoed && !p.left && !p.silent && n.awake-p.echoAwake <= n.take()+2*n.cfg.Interval
-	if !p.echoed || n.now-p.echo >= n.cfg.Lease/2 {
+	mutual := p.echoed && !p.left && !p.silent && n.awake-p.echoAwake <= n.take()+2*n.interval
+	if !p.echoed || n.now-p.echo >= n.lease/2 {
 		p.lateAwake = n.awake
 	}
 	if !mutual && p.member() {
@@ -268,13 +270,13 @@ func (n *Node) judgePeer(p *peer) {
 // protects what is owned: a node that owns nothing takes anyone.
 func (n *Node) patience(p *peer) time.Duration {
 	if !n.serving() {
-		return 2 * n.cfg.Lease
+		return 2 * n.lease
 	}
 	flaps := p.flaps
 	for calm := n.awake - p.flapAwake; flaps > 0 && calm > calmAfter; calm -= calmAfter {
 		flaps--
 	}
-	return min(2*n.cfg.Lease<<flaps, maxPatience)
+	return min(2*n.lease<<flaps, maxPatience)
 }
 
 const (

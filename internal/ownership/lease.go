@@ -9,7 +9,7 @@ func (n *Node) renew() {
 		// promiser may have been, in between, in a view that took these buckets.
 		// Nor does one under a view in which this node let go: it may be late.
 		if p.echoed && p.includes && !p.withheld && p.beat.View.ID.Compare(n.view.ID) <= 0 && p.beat.View.ID.Compare(n.barredIn) > 0 {
-			p.promise, p.promised = max(p.promise, p.echo), true
+			p.promise, p.promised = max(p.promise, p.echo+p.echoLease), true
 		}
 	}
 	if n.view.ID.Number == 0 || n.bar == barDeaf || n.muted || n.seq == 0 {
@@ -24,44 +24,47 @@ func (n *Node) renew() {
 	}
 }
 
-// spoken is when this node sent its newest beat. No lease is counted from later:
+// spoken is L after this node sent its newest beat. No lease is longer:
 // whoever takes over waits for L_take after that beat, or an earlier one.
-func (n *Node) spoken() Time { return n.stamps[n.seq%stampRing].at }
+func (n *Node) spoken() Time {
+	s := &n.stamps[n.seq%stampRing]
+	return s.at + s.lease
+}
 
-// byMajority: the k-th newest of this node's own newest beat and the promises,
-// plus L; k is a majority of the expected nodes, or of the view's members
+// byMajority: the k-th latest of what follows from this node's own newest beat and
+// from the promises; k is a majority of the expected nodes, or of the view's members
 // without a quorum.
 func (n *Node) byMajority() Time {
 	var room [2 * MaxNodes]Time // on the stack: this runs at each step
-	stamps := append(room[:0], n.spoken())
+	ends := append(room[:0], n.spoken())
 	voters := n.cfg.ExpectedNodes
 	if n.cfg.Quorum == QuorumMajority {
 		for _, p := range n.peers {
 			if p.promised {
-				stamps = append(stamps, p.promise)
+				ends = append(ends, p.promise)
 			}
 		}
 	} else {
 		voters = len(n.view.Members)
 		for _, p := range n.peers {
 			if p.member() && p.promised {
-				stamps = append(stamps, p.promise)
+				ends = append(ends, p.promise)
 			}
 		}
 	}
 	k := voters/2 + 1
-	if len(stamps) < k {
+	if len(ends) < k {
 		return 0
 	}
-	slices.Sort(stamps)
-	return stamps[len(stamps)-k] + n.cfg.Lease
+	slices.Sort(ends)
+	return ends[len(ends)-k]
 }
 
 // bySilence: what is owned goes on while every member that does not promise
 // has been silent for U. Exempting a silent peer changes no view; excluding it
 // waits for L_take. A joiner that has not yet joined has nothing to promise.
 func (n *Node) bySilence() Time {
-	from := n.spoken()
+	until := n.spoken()
 	for _, m := range n.view.Members {
 		if m.Ref == n.cfg.Self {
 			continue
@@ -81,7 +84,7 @@ func (n *Node) bySilence() Time {
 		if !p.promised {
 			return 0
 		}
-		from = min(from, p.promise)
+		until = min(until, p.promise)
 	}
-	return from + n.cfg.Lease
+	return until
 }

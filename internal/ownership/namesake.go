@@ -13,7 +13,7 @@ func (n *Node) hearNamesake(b *Beat) {
 		return // it yields
 	}
 	n.namesake = max(n.namesake, b.From.Incarnation)
-	n.muteTill = n.now + max(3*n.cfg.Lease, time.Second)
+	n.muteTill = n.now + max(3*n.lease, time.Second)
 	if !n.muted {
 		n.muted = true
 		n.note(NoteDuplicateName, b.From.Name, "another host (%s) uses this node's name: stays out until it is gone; give one of them another name", b.Address)

@@ -6,7 +6,10 @@ import (
 
 // Node is the state machine of one node. It is not safe for concurrent use.
 type Node struct {
-	cfg   Config
+	cfg Config
+	// interval and lease are those in force: see retime.
+	interval, lease time.Duration
+
 	rng   uint64
 	start Time
 	now   Time
@@ -112,13 +115,14 @@ const (
 type stamp struct {
 	seq       uint64
 	at, awake Time
+	lease     time.Duration // what may be counted from it
 }
 
 // New makes a node that has just started. Nothing is owned; the first Step
 // clears the datapath. Pools must be sorted by name.
 func New(cfg Config, now Time) *Node {
 	n := &Node{
-		cfg: cfg, rng: cfg.Seed ^ cfg.Self.Incarnation ^ 0x9e3779b97f4a7c15,
+		cfg: cfg, interval: cfg.Interval, lease: cfg.Lease, rng: cfg.Seed ^ cfg.Self.Incarnation ^ 0x9e3779b97f4a7c15,
 		start: now, now: now,
 		table:   make([][]int16, len(cfg.Pools)),
 		want:    make([]Bitmap, len(cfg.Pools)),
@@ -147,15 +151,15 @@ func Take(l time.Duration) time.Duration {
 	return l*101/99 + time.Millisecond
 }
 
-func (n *Node) take() time.Duration { return Take(n.cfg.Lease) }
+func (n *Node) take() time.Duration { return Take(n.lease) }
 
 // alone is how long a node that hears nobody waits before it serves alone.
-func (n *Node) alone() time.Duration { return max(3*n.cfg.Lease, time.Second) }
+func (n *Node) alone() time.Duration { return max(3*n.lease, time.Second) }
 
 // quiet is U: a member that has been silent for so long no longer holds up
 // the leases of the others (QuorumNone). Before L is over, or a lease could
 // lapse between the last promise and the silence.
-func (n *Node) quiet() time.Duration { return n.cfg.Lease - 2*n.cfg.Interval }
+func (n *Node) quiet() time.Duration { return n.lease - 2*n.interval }
 
 // Step handles one event at time now, which must not go back, and returns
 // what is to be done, in this order.
@@ -180,6 +184,8 @@ func (n *Node) Step(now Time, ev Event) []Effect {
 		n.trafficAwake = max(n.awake, 1)
 	case SetWeights:
 		n.setWeights(e.Weights)
+	case Reconfigure:
+		n.reconfigure(e)
 	case Drain:
 		n.setDraining(true, e.Reason)
 	case OrderPins:
@@ -210,8 +216,8 @@ func (n *Node) Step(now Time, ev Event) []Effect {
 // for at most one and a half intervals of awake time.
 func (n *Node) tick(now Time) {
 	d := max(now-n.now, 0)
-	n.awake += min(d, n.cfg.Interval*3/2)
-	if d > n.cfg.Interval*3/2 {
+	n.awake += min(d, n.interval*3/2)
+	if d > n.interval*3/2 {
 		n.thawed = max(n.awake, 1)
 	}
 	n.stood = d
@@ -221,7 +227,7 @@ func (n *Node) tick(now Time) {
 // forgetLingers: peers find a node silent that has not spoken for so long, and
 // let their kernels reset what it lingered on.
 func (n *Node) forgetLingers() {
-	if n.seq == 0 || n.now-n.stamps[n.seq%stampRing].at < n.cfg.Lease || !anySet(n.lingers) {
+	if n.seq == 0 || n.now-n.stamps[n.seq%stampRing].at < n.lease || !anySet(n.lingers) {
 		return
 	}
 	for i := range n.lingers {
@@ -241,7 +247,7 @@ func (n *Node) expire() {
 	n.leaseUntil = 0
 	if n.bar == barNone && n.stage >= StageCleared || n.owns() {
 		why := "not enough promises from peers"
-		if n.stood > n.cfg.Interval*3/2 {
+		if n.stood > n.interval*3/2 {
 			why = text("this daemon stood still for %v", round(n.stood))
 		}
 		n.note(NoteLeaseLost, "", "lease over for %v: %s; owns nothing until a new view", round(late), why)
@@ -291,9 +297,7 @@ func anySet(ms []Bitmap) bool {
 func (n *Node) setWeights(w []uint16) {
 	for i := range n.weights {
 		if i < len(w) && n.weights[i] != w[i] {
-			n.note(NoteWeight, "", "weight in pool %s: %d, was %d", n.cfg.Pools[i].Name, w[i], n.weights[i])
-			n.weights[i] = w[i]
-			n.changed = true
+			n.setWeight(i, w[i])
 		}
 	}
 }

@@ -71,17 +71,17 @@ func (n *Node) bySecondOnly(p *peer, d Time) bool {
 
 // heardBySecondOnly: for d the peer has said so of this node, and it hears it.
 func (n *Node) heardBySecondOnly(p *peer, d Time) bool {
-	return p.ways.carried < p.heardAwake && n.awake-p.ways.carried >= d && p.echoed && n.awake-p.echoAwake < n.seldom()+n.cfg.Interval
+	return p.ways.carried < p.heardAwake && n.awake-p.ways.carried >= d && p.echoed && n.awake-p.echoAwake < n.seldom()+n.interval
 }
 
 // seldom is U, and longer than a beat may be late.
-func (n *Node) seldom() Time { return max(n.quiet(), 2*n.cfg.Interval) }
+func (n *Node) seldom() Time { return max(n.quiet(), 2*n.interval) }
 
 // apart: a second path joins the peer to this node, the service's network does
 // not, in one direction or both. Its word for the one is as old as this
 // node's own finding for the other: it begins to say so after U.
 func (n *Node) apart(p *peer) bool {
-	return n.bySecondOnly(p, n.cfg.Lease) || n.heardBySecondOnly(p, 4*n.cfg.Interval)
+	return n.bySecondOnly(p, n.lease) || n.heardBySecondOnly(p, 4*n.interval)
 }
 
 // shares tells whether the peer is heard and could own beside this node.
@@ -102,7 +102,7 @@ func (n *Node) pathOf(p *peer) Path {
 // early in doubt, so that it knows of clients when it has to decide.
 func (n *Node) InDoubt() bool {
 	return n.bar == barDeaf && n.cutOut || n.lonely() || n.secondUsed() && slices.ContainsFunc(n.peers, func(p *peer) bool {
-		return p.shares() && (n.bySecondOnly(p, 2*n.cfg.Interval) || n.heardBySecondOnly(p, 0))
+		return p.shares() && (n.bySecondOnly(p, 2*n.interval) || n.heardBySecondOnly(p, 0))
 	})
 }
 
@@ -114,6 +114,9 @@ func (n *Node) lonely() bool {
 // secondUsed tells whether any beat has gone by a second path lately.
 func (n *Node) secondUsed() bool { return n.secondAwake != 0 && n.awake-n.secondAwake < n.take() }
 
+// usualBeats are sent within a lease, as a rule.
+const usualBeats = 6
+
 // directEvery is how often a silent peer is sent a beat by unicast.
 const directEvery = time.Second
 
@@ -124,7 +127,8 @@ func (n *Node) direct() []Recipient {
 	var to []Recipient
 	for _, p := range n.peers {
 		w := &p.ways
-		answers := n.awake-w.service <= 2*n.cfg.Interval && n.awake-max(p.echoAwake, p.heardSince) <= 3*n.cfg.Interval
+		every := max(n.interval, p.beat.Asks/usualBeats) // it may be slower
+		answers := n.awake-w.service <= 2*every && n.awake-max(p.echoAwake, p.heardSince) <= 3*every
 		if p.left || p.beat.Address == "" || !p.silent && answers || p.silent && n.awake-w.direct < directEvery {
 			continue
 		}

@@ -138,7 +138,7 @@ func (n *Node) regret(o PinOrder) {
 	if n.awake >= b.regretUntil {
 		b.regrets = nil
 	}
-	b.regretUntil = n.awake + regretFor*n.cfg.Interval
+	b.regretUntil = n.awake + regretFor*n.interval
 	size := o.bytes()
 	for i := range b.regrets {
 		size += b.regrets[i].bytes()

@@ -28,8 +28,9 @@ func (n *Node) withholds(p *peer) bool {
 	if !p.member() {
 		return false
 	}
+	take := n.longestTake()
 	return slices.ContainsFunc(n.former, func(f formerView) bool {
-		return n.now < f.left+Take(p.beat.Lease) && !f.has(p.ref) && p.emptyIn.Compare(f.ID) <= 0
+		return n.now < f.left+take && !f.has(p.ref) && p.emptyIn.Compare(f.ID) <= 0
 	})
 }
 

@@ -17,7 +17,7 @@ func (n *Node) propose() {
 		v = n.firstSet()
 	case n.bar != barNone && n.othersServe():
 		return // they take its buckets, and take it in again
-	case n.discordFor(2 * n.cfg.Lease):
+	case n.discordFor(2 * n.lease):
 		v = n.unitedSet()
 	default:
 		v = n.nextSet()
@@ -75,7 +75,7 @@ func (n *Node) nextSet() View {
 	if !n.calledFor(set, len(kept)) {
 		return View{}
 	}
-	if n.splitFor(n.cfg.Lease) {
+	if n.splitFor(n.lease) {
 		kept, self = n.cut(kept)
 		set = n.withJoiners(kept)
 	}
@@ -90,7 +90,7 @@ func (n *Node) calledFor(set []*peer, kept int) bool {
 	if kept+1 < len(n.view.Members) {
 		return true
 	}
-	return n.awake-n.viewAwake >= n.cfg.Interval && (!n.inForce(set) || n.pins.differ || n.someoneBarred() || n.refused)
+	return n.awake-n.viewAwake >= n.interval && (!n.inForce(set) || n.pins.differ || n.someoneBarred() || n.refused)
 }
 
 // inForce tells whether the members of the view are these and this node, with
@@ -170,7 +170,7 @@ func (n *Node) steady(p *peer) bool {
 // prompt: it has answered fast enough for a handover, all through the last two leases.
 // What moves to a joiner has no owner until that one has heard, step by step,
 // that it has been released.
-func (n *Node) prompt(p *peer) bool { return n.awake-p.lateAwake >= 2*n.cfg.Lease }
+func (n *Node) prompt(p *peer) bool { return n.awake-p.lateAwake >= 2*n.lease }
 
 // mergeable: the owner's view has no member left but those in the set, so that
 // a view of both takes from nobody.

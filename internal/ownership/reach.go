@@ -35,7 +35,7 @@ const minClientsFor = 3 * time.Second
 // evidence counts a client's packet for long, but not one from before the
 // service path fell silent (an interval aside: packets are counted late).
 func (n *Node) evidence() evidence {
-	brings := n.awake-n.beatAwake < n.seldom() || n.trafficAwake > n.beatAwake+n.cfg.Interval
+	brings := n.awake-n.beatAwake < n.seldom() || n.trafficAwake > n.beatAwake+n.interval
 	switch {
 	case brings && n.doubtSince != 0 && n.trafficAwake > n.doubtSince && n.awake-n.trafficAwake < n.clientsFor():
 		return clientsCome
@@ -59,7 +59,7 @@ func (p *peer) evidence() evidence {
 
 // clientsFor is how long a client's packet counts. Who serves keeps to it for so
 // long before it makes way for one that clients reach.
-func (n *Node) clientsFor() Time { return max(10*n.cfg.Lease, minClientsFor) }
+func (n *Node) clientsFor() Time { return max(10*n.lease, minClientsFor) }
 
 // survey looks who is on which side.
 func (n *Node) survey() side {
@@ -137,7 +137,7 @@ func (n *Node) makesWay(s side) bool {
 	}
 	switch n.bestAcross() {
 	case clientsCome:
-		return since != 0 && n.awake-since >= n.clientsFor() && n.awake-n.wantedSince >= n.cfg.Lease
+		return since != 0 && n.awake-since >= n.clientsFor() && n.awake-n.wantedSince >= n.lease
 	case framesCome:
 		return s.here == 1 && n.frameless && n.evidence() == nothingComes
 	default:

@@ -14,7 +14,7 @@ func (n *Node) miss(a, b string) { n.missed[link{min(a, b), max(a, b)}] = n.awak
 // missedLately tells whether two members missed each other within the last lease.
 func (n *Node) missedLately(a, b string) bool {
 	at, ok := n.missed[link{min(a, b), max(a, b)}]
-	return ok && n.awake-at < n.cfg.Lease
+	return ok && n.awake-at < n.lease
 }
 
 // takeRow reads from the beat of a member whether it misses another, and
@@ -45,7 +45,7 @@ func (n *Node) takeRow(p *peer) {
 func (n *Node) trouble(name string) int {
 	count := 0
 	for l, at := range n.missed {
-		if (l[0] == name || l[1] == name) && n.awake-at < troubleLasts*n.cfg.Lease {
+		if (l[0] == name || l[1] == name) && n.awake-at < troubleLasts*n.lease {
 			count++
 		}
 	}
@@ -53,5 +53,5 @@ func (n *Node) trouble(name string) int {
 }
 
 func (n *Node) forgetTrouble() {
-	maps.DeleteFunc(n.missed, func(_ link, at Time) bool { return n.awake-at >= troubleLasts*n.cfg.Lease })
+	maps.DeleteFunc(n.missed, func(_ link, at Time) bool { return n.awake-at >= troubleLasts*n.lease })
 }

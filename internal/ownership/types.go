@@ -211,9 +211,12 @@ type Beat struct {
 	Pools []PoolBeat
 	Echo  []Echo // sorted by name
 	Pins  PinNews
-	// Lease is the sender's L: how long it may own after a promise. Peers wait
-	// accordingly, so that nodes with different timing stay safe.
+	// Lease is how long the sender may own after a promise to this beat, or for how
+	// long it still may by earlier ones, if that is longer. Peers wait accordingly, so that
+	// nodes with different timing stay safe.
 	Lease time.Duration
+	// Asks is the lease that the sender is configured with. All go by the longest.
+	Asks time.Duration
 	// Expected is of how many nodes the sender counts a majority (QuorumMajority), or 0.
 	// Nodes that count differently do not share.
 	Expected uint16
@@ -242,7 +245,7 @@ type Config struct {
 	Address       string
 	Pools         []PoolConfig
 	Interval      time.Duration // between beats
-	Lease         time.Duration // L; at least 3 intervals
+	Lease         time.Duration // L; at least 3 intervals. All go by the longest that is asked for
 	Quorum        Quorum
 	ExpectedNodes int        // with QuorumMajority: 1 … 64
 	Seed          uint64     // of the jitter
@@ -288,7 +291,15 @@ type (
 	// TrafficSeen: and packets for a shared address among them, beats aside. Nobody
 	// needs to look for them but while Node.InDoubt.
 	TrafficSeen struct{}
-	// SetWeights replaces the node's configured weight in every pool (0 … 1000).
+	// Reconfigure changes pools and timing while the node runs. Pools is as in Config, and
+	// places in it are those of all later effects and events. A pool that is new owns
+	// nothing before a new view. One that is to go gets the weight NoShare first, and is
+	// left out when Settled; the datapath must have dropped it before this event.
+	Reconfigure struct {
+		Pools           []PoolConfig
+		Interval, Lease time.Duration
+	}
+	// SetWeights replaces the node's configured weight in every pool (0 … MaxWeight, or NoShare).
 	SetWeights struct{ Weights []uint16 }
 	// Drain hands over everything.
 	Drain struct{ Reason string }
@@ -311,6 +322,7 @@ func (BeatReceived) event() {}
 func (FramesSeen) event()   {}
 func (TrafficSeen) event()  {}
 func (SetWeights) event()   {}
+func (Reconfigure) event()  {}
 func (Drain) event()        {}
 func (Resume) event()       {}
 func (Unfit) event()        {}
@@ -380,12 +392,13 @@ const (
 	NoteStopped
 	NotePins     // an operator pinned buckets, or took pins off
 	NotePinsLost // of two such orders, neither of whose writers knew of the other, one is lost
+	NoteReload   // the configuration was changed
 )
 
 var noteKindNames = [...]string{
 	"peer-heard", "peer-silent", "peer-left", "peer-incompatible", "duplicate-name",
 	"view-proposed", "view-joined", "view-cleared", "view-active", "lease-lost",
-	"standby", "deaf", "drain", "resume", "weight", "lingering", "stopped", "pins", "pins-lost",
+	"standby", "deaf", "drain", "resume", "weight", "lingering", "stopped", "pins", "pins-lost", "reload",
 }
 
 func (k NoteKind) String() string {

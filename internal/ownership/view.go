@@ -49,14 +49,19 @@ func (n *Node) join(v View) {
 	n.highest = max(n.highest, v.ID.Number)
 	n.changed = true
 	n.judgePins()
-	self := int16(v.index(n.cfg.Self))
-	for i, pool := range n.cfg.Pools {
-		n.table[i] = tableOf(&v, pool)
-		n.want[i] = NewBitmap(pool.Buckets)
-		for b, owner := range n.table[i] {
-			if owner == self {
-				n.want[i].Set(uint32(b))
-			}
+	for i := range n.cfg.Pools {
+		n.plan(i)
+	}
+}
+
+// plan computes what the view in force gives this node of a pool.
+func (n *Node) plan(i int) {
+	pool, self := n.cfg.Pools[i], int16(n.view.index(n.cfg.Self))
+	n.table[i] = tableOf(&n.view, pool)
+	n.want[i] = NewBitmap(pool.Buckets)
+	for b, owner := range n.table[i] {
+		if owner == self {
+			n.want[i].Set(uint32(b))
 		}
 	}
 }

@@ -63,6 +63,7 @@ func fullBeat() *ownership.Beat {
 			{Pool: "mail", Version: ownership.PinVersion{Counter: 2, Writer: selfRef}, Buckets: []uint32{65535}},
 		}},
 		Lease:    300 * time.Millisecond,
+		Asks:     200 * time.Millisecond,
 		Expected: 3,
 		Address:  "192.0.2.1",
 		Health:   []string{"web: nginx fails: connection refused", "disk: 97 % full"},

@@ -32,8 +32,8 @@ func checkBeat(b *ownership.Beat) error {
 	if b.Stage > ownership.StageActive {
 		return fmt.Errorf("beat: unknown stage %d", b.Stage)
 	}
-	if b.Lease < 0 {
-		return fmt.Errorf("beat: negative lease %v", b.Lease)
+	if b.Lease < 0 || b.Asks < 0 {
+		return fmt.Errorf("beat: negative lease %v, %v", b.Lease, b.Asks)
 	}
 	if err := checkView(&b.View); err != nil {
 		return err

@@ -82,6 +82,8 @@ func readBeat(body []byte, from ownership.Ref, seq uint64, m *memory) (*ownershi
 			}
 		case beatLease:
 			b.Lease = time.Duration(r.uint(f, math.MaxInt64))
+		case beatAsks:
+			b.Asks = time.Duration(r.uint(f, math.MaxInt64))
 		case beatExpected:
 			b.Expected = uint16(r.uint(f, ownership.MaxNodes))
 		case beatPins:

@@ -22,6 +22,7 @@ const (
 	// 10, 12 and 13 are spoken for.
 	beatPins     = 11 // message, see pins.go
 	beatExpected = 14 // integer
+	beatAsks     = 15 // integer, nanoseconds
 
 	viewNumber      = 1 // integer
 	viewProposer    = 2 // text
@@ -84,6 +85,7 @@ func appendBeat(b []byte, beat *ownership.Beat) []byte {
 	}
 	b = appendUint(b, beatLease, uint64(beat.Lease))
 	b = appendUint(b, beatExpected, uint64(beat.Expected))
+	b = appendUint(b, beatAsks, uint64(beat.Asks))
 	return appendPinNews(b, beatPins, &beat.Pins)
 }
 

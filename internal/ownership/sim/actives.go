@@ -23,7 +23,7 @@ func (c *checks) auditActives(w *world) {
 		return
 	}
 	for p, spec := range w.s.Pools {
-		if spec.Single && w.failure == nil {
+		if spec.Single && w.failure == nil && w.served(p, ^uint32(0)) {
 			c.auditActive(w, p)
 		}
 	}
@@ -39,7 +39,7 @@ func (c *checks) auditActive(w *world, pool int) {
 		}
 	}
 	active := w.nodes[bits.TrailingZeros32(set)]
-	able := w.able()
+	able := w.able(pool)
 	if able == 0 {
 		return // somebody has to serve
 	}
@@ -66,11 +66,11 @@ func (c *checks) auditActive(w *world, pool int) {
 	}
 }
 
-// able are the nodes that may be active: those that run, with a weight.
-func (w *world) able() uint32 {
+// able are the nodes that may be active in a pool: those that run and have it, with a weight.
+func (w *world) able(pool int) uint32 {
 	var set uint32
 	for _, n := range w.nodes {
-		if n.machine != nil && n.weight > 0 && !n.draining {
+		if n.machine != nil && n.weight > 0 && !n.draining && n.file.pools&(1<<pool) != 0 {
 			set |= n.bit
 		}
 	}

@@ -286,7 +286,7 @@ func (c *checks) auditTakeover(w *world) {
 		if g.since == never {
 			continue
 		}
-		if open := w.now - max(g.since, c.lastOp); open > c.bounds.takeover {
+		if open := w.now - max(g.since, c.lastOp); open > c.bounds.takeover && w.served(w.poolAt(b), w.s.Healthy) {
 			w.fail(RuleTakeover, fmt.Sprintf("nobody accepts %s for %v, and healthy nodes are there", w.bucketName(b), open))
 			return
 		}

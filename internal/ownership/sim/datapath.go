@@ -56,14 +56,14 @@ func (w *world) clear(n *node) {
 
 func (w *world) setTable(n *node, t ownership.SetTable) {
 	d := &n.datapath
-	if t.Pool < 0 || t.Pool >= len(w.s.Pools) || len(t.States) != int(w.s.Pools[t.Pool].Buckets) {
+	if t.Pool < 0 || t.Pool >= len(n.places) || len(t.States) != int(w.s.Pools[n.places[t.Pool]].Buckets) {
 		w.fail(RuleContract, fmt.Sprintf("%s sets a table of %d buckets for pool %d", n.spec.Label, len(t.States), t.Pool))
 		return
 	}
 	before := w.ownRow(n)
 	lingers := false
 	for i, state := range t.States {
-		b := d.first[t.Pool] + i
+		b := d.first[n.places[t.Pool]] + i
 		lingers = lingers || state == ownership.Lingering
 		if d.states[b] != state {
 			w.mix(uint64(b)<<8 | uint64(state))
@@ -75,6 +75,7 @@ func (w *world) setTable(n *node, t ownership.SetTable) {
 		w.queue.push(event{at: w.now + liveEvery, kind: evLive, node: uint8(n.id), gen: n.life})
 	}
 	w.tellTable(n, before)
+	w.settle(n)
 }
 
 func (w *world) setState(n *node, b int, state ownership.BucketState) {
@@ -166,7 +167,8 @@ func (w *world) lookForConnections(n *node) {
 	d := &n.datapath
 	d.liveDue = false
 	lingers := false
-	for p, pool := range w.s.Pools {
+	for place, p := range n.places {
+		pool := w.s.Pools[p]
 		any := false
 		live := ownership.NewBitmap(pool.Buckets)
 		for i := range int(pool.Buckets) {
@@ -180,7 +182,7 @@ func (w *world) lookForConnections(n *node) {
 		}
 		if any {
 			lingers = true
-			n.inbox = append(n.inbox, ownership.Live{Pool: p, Buckets: live})
+			n.inbox = append(n.inbox, ownership.Live{Pool: place, Buckets: live})
 		}
 	}
 	if lingers {

@@ -141,7 +141,9 @@ func (s *Scenario) FormatOp(op *Op) string {
 		}
 	case Slow, Lag, Dawdle, Flip:
 		add(op.Span.String())
-	case Delay:
+	case Have, Lose:
+		add(s.Pools[op.Amount].Name)
+	case Delay, Beat:
 		add(op.Span.String() + " " + op.Upto.String())
 	case Loss, Copies:
 		add(percent(op.Amount))

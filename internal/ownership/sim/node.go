@@ -31,6 +31,10 @@ type node struct {
 
 	heedlessTill time.Duration
 	config       int // which pool configuration it runs with
+	file         settings
+	inForce      settings // of the daemon: with the pools that are to go
+	leaving      uint32   // which those are
+	places       []int    // of the daemon's pools in the scenario
 	weight       uint16
 	draining     bool
 	frozen       bool
@@ -40,7 +44,7 @@ type node struct {
 	strike       Verb // Kill or Freeze, after armed more effects
 	armed        int  // -1: nothing is armed
 	pending      []ownership.Effect
-	inbox        []ownership.Event
+	inbox        []any // events; reconfigured
 	wakeDue      bool
 	wakeGen      uint32
 	frames       bool // the interface has received something
@@ -64,6 +68,7 @@ func newNode(s *Scenario, id int, chances rng) *node {
 	return &node{
 		id: id, bit: 1 << id, spec: spec, weight: spec.Weight, armed: -1, rng: chances,
 		clock:    clock{spec.Origin, spec.PPM},
+		file:     settings{pools: 1<<len(s.Pools) - 1, interval: s.Interval, lease: s.Lease},
 		datapath: newDatapath(s),
 	}
 }
@@ -91,20 +96,12 @@ func (w *world) start(n *node, config int) {
 		Self:     ownership.Ref{Name: n.spec.Name, Incarnation: n.incarnation},
 		Host:     uint64(n.id) + 1,
 		Address:  n.address(),
-		Interval: w.s.Interval, Lease: w.s.Lease,
+		Interval: n.file.interval, Lease: n.file.lease,
 		Quorum: w.s.Quorum, ExpectedNodes: w.s.Expected,
 		Seed: n.rng.next(),
 	}
-	for i, p := range w.s.Pools {
-		pool := ownership.PoolConfig{
-			Name: p.Name, Buckets: p.Buckets, Weight: n.weight, Priority: n.spec.Priority, Preempt: p.Preempt,
-			Fingerprint: uint64(i)<<8 | uint64(config),
-		}
-		if p.Single {
-			pool.Spread = ownership.SpreadSingle
-		}
-		cfg.Pools = append(cfg.Pools, pool)
-	}
+	n.inForce, n.leaving = n.file, 0
+	cfg.Pools = w.poolsOf(n, n.file.pools)
 	n.machine = w.factory(cfg, n.clock.read(w.now))
 	n.wakeDue = true
 	w.pump(n)
@@ -169,11 +166,23 @@ func (w *world) pump(n *node) {
 			w.step(n, ownership.Wake{})
 			continue
 		}
-		ev := n.inbox[0]
-		n.inbox = n.inbox[:copy(n.inbox, n.inbox[1:])]
-		_, n.stopping = ev.(ownership.Stop)
-		w.step(n, ev)
+		w.next(n)
 	}
+}
+
+// next hands over the oldest thing in the inbox.
+func (w *world) next(n *node) {
+	first := n.inbox[0]
+	n.inbox = n.inbox[:copy(n.inbox, n.inbox[1:])]
+	switch r := first.(type) {
+	case reconfigured:
+		first = w.event(n, r)
+	case weighed:
+		first = ownership.SetWeights{Weights: n.weights()}
+	}
+	ev := first.(ownership.Event)
+	_, n.stopping = ev.(ownership.Stop)
+	w.step(n, ev)
 }
 
 func (w *world) step(n *node, ev ownership.Event) {

@@ -57,6 +57,8 @@ func (s *Scenario) parseArg(op *Op, args []string, i *int) (err error) {
 		return s.parseCount(op, word)
 	case strings.HasSuffix(word, "%"):
 		op.Amount, err = parsePercent(word)
+	case op.Verb == Have || op.Verb == Lose:
+		return s.parsePoolOf(op, word)
 	case isNumber(word) && op.Verb == Weight:
 		op.Amount, err = strconv.Atoi(word)
 	case isNumber(word):
@@ -69,6 +71,17 @@ func (s *Scenario) parseArg(op *Op, args []string, i *int) (err error) {
 	return err
 }
 
+// parsePoolOf reads, after the nodes, which pool.
+func (s *Scenario) parsePoolOf(op *Op, word string) error {
+	if i := slices.IndexFunc(s.Pools, func(p Pool) bool { return p.Name == word }); i >= 0 {
+		op.Amount = i
+		return nil
+	}
+	n, err := s.node(word)
+	op.Nodes = append(op.Nodes, n)
+	return err
+}
+
 func isNumber(word string) bool { return word[0] >= '0' && word[0] <= '9' }
 
 func (s *Scenario) parseSpan(op *Op, word string) error {
@@ -76,7 +89,7 @@ func (s *Scenario) parseSpan(op *Op, word string) error {
 	if err != nil {
 		return fmt.Errorf("%q is not a time", word)
 	}
-	if op.Verb == Delay && op.Span != 0 {
+	if (op.Verb == Delay || op.Verb == Beat) && op.Span != 0 {
 		op.Upto = d
 		return nil
 	}

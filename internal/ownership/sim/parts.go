@@ -172,7 +172,7 @@ func (c *checks) auditParts(w *world) {
 		p := &c.parts[i]
 		all := true
 		for b, set := range c.accept {
-			if set&p.reach != 0 {
+			if set&p.reach != 0 || !w.served(w.poolAt(b), p.members) {
 				p.uncovered[b] = never
 				continue
 			}
@@ -180,7 +180,7 @@ func (c *checks) auditParts(w *world) {
 			if p.uncovered[b] == never {
 				p.uncovered[b] = w.now
 			}
-			if !c.stable(w) || w.failure != nil {
+			if !c.stable(w) || w.failure != nil || w.waitsForItsOwner(w.poolAt(b), p.members) {
 				continue
 			}
 			if p.covered && w.now-p.uncovered[b] <= c.bounds.handover+w.dawdling(p.reach) {
@@ -329,6 +329,9 @@ func (c *checks) partMisowns(w *world, p *part, v *ownership.View) string {
 		table := w.table(v, pool)
 		for b := range int(w.s.Pools[pool].Buckets) {
 			set := c.accept[first+b] & p.reach
+			if table[b] < 0 && set == 0 && !w.served(pool, p.members) {
+				continue
+			}
 			if bits.OnesCount32(set) != 1 {
 				return "not one owner for each bucket"
 			}

@@ -62,11 +62,7 @@ func (w *world) performOn(n *node, op *Op) {
 		w.pump(n)
 	case Weight:
 		n.weight = uint16(op.Amount)
-		weights := make([]uint16, len(w.s.Pools))
-		for i := range weights {
-			weights[i] = n.weight
-		}
-		w.order(n, ownership.SetWeights{Weights: weights})
+		w.order(n, weighed{})
 	case Drain:
 		n.draining = n.machine != nil
 		w.order(n, ownership.Drain{Reason: "asked to"})
@@ -75,6 +71,17 @@ func (w *world) performOn(n *node, op *Op) {
 		w.order(n, ownership.Resume{})
 	case Stop:
 		w.order(n, ownership.Stop{})
+	case Have, Lose, Beat:
+		to := n.file
+		switch op.Verb {
+		case Have:
+			to.pools |= 1 << op.Amount
+		case Lose:
+			to.pools &^= 1 << op.Amount
+		default:
+			to.interval, to.lease = op.Span, op.Upto
+		}
+		w.reload(n, to)
 	}
 }
 
@@ -92,7 +99,7 @@ func (w *world) stopShort(n *node, op *Op) {
 }
 
 // order is an operator's word to a daemon.
-func (w *world) order(n *node, ev ownership.Event) {
+func (w *world) order(n *node, ev any) {
 	if n.machine == nil {
 		return
 	}

@@ -63,12 +63,15 @@ const (
 	Drain               // an operator drains
 	Resume              // and ends the drain
 	Expect              // checks who accepts how many buckets now
+	Have                // the configuration has the pool number Amount from now on
+	Lose                // and no more
+	Beat                // the configuration has another interval (Span) and lease (Upto)
 	Unflood             // the switch brings the node neither beats nor clients, but other frames
 )
 
 var verbNames = [...]string{
 	"start", "stop", "kill", "crash", "freeze", "thaw", "slow", "lag", "dawdle", "deaf", "mute", "cure",
-	"cut", "mend", "flip", "loss", "delay", "copies", "weight", "drain", "resume", "expect", "unflood",
+	"cut", "mend", "flip", "loss", "delay", "copies", "weight", "drain", "resume", "expect", "have", "lose", "beat", "unflood",
 }
 
 func (v Verb) String() string { return verbNames[v] }

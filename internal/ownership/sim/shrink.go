@@ -60,7 +60,8 @@ func simpler(s *Scenario) []*Scenario {
 	try(func(c *Scenario) bool { c.Loss, c.Copies = 0, 0; return s.Loss+s.Copies > 0 })
 	try(func(c *Scenario) bool { c.Copies = 0; return s.Copies > 0 })
 	try(func(c *Scenario) bool { c.Jitter = 0; return s.Jitter > 0 })
-	try(func(c *Scenario) bool { c.Pools = c.Pools[:1]; return len(s.Pools) > 1 })
+	reloads := slices.ContainsFunc(s.Ops, func(op Op) bool { return op.Verb == Have || op.Verb == Lose })
+	try(func(c *Scenario) bool { c.Pools = c.Pools[:1]; return len(s.Pools) > 1 && !reloads })
 	for i, p := range s.Pools {
 		try(func(c *Scenario) bool { c.Pools[i].Single, c.Pools[i].Preempt = false, false; return p.Single })
 	}

@@ -1,0 +1,97 @@
+package ownership
+
+import (
+	"slices"
+	"time"
+)
+
+// reconfigure replaces pools and timing. What is known of a pool is kept by its name.
+func (n *Node) reconfigure(e Reconfigure) {
+	before := *n
+	count := len(e.Pools)
+	n.cfg.Pools = slices.Clone(e.Pools)
+	n.table, n.want = make([][]int16, count), make([]Bitmap, count)
+	n.owned, n.lingers = make([]Bitmap, count), make([]Bitmap, count)
+	n.states, n.weights = make([][]BucketState, count), make([]uint16, count)
+	for i, pool := range n.cfg.Pools {
+		was := slices.IndexFunc(before.cfg.Pools, func(p PoolConfig) bool { return p.Name == pool.Name })
+		if was >= 0 {
+			n.table[i], n.want[i] = before.table[was], before.want[was]
+			n.owned[i], n.lingers[i] = before.owned[was], before.lingers[was]
+			n.states[i], n.weights[i] = before.states[was], before.weights[was]
+			n.setWeight(i, pool.Weight)
+			continue
+		}
+		n.note(NoteReload, "", "pool %s is new here", pool.Name)
+		n.owned[i], n.lingers[i] = NewBitmap(pool.Buckets), NewBitmap(pool.Buckets)
+		n.states[i], n.weights[i] = make([]BucketState, pool.Buckets), pool.Weight // the datapath begins with all foreign
+		n.want[i] = NewBitmap(pool.Buckets)
+		if n.view.ID.Number != 0 {
+			n.plan(i)
+		}
+	}
+	for _, pool := range before.cfg.Pools {
+		if !slices.ContainsFunc(n.cfg.Pools, func(p PoolConfig) bool { return p.Name == pool.Name }) {
+			n.note(NoteReload, "", "pool %s is here no more", pool.Name)
+		}
+	}
+	for _, p := range n.peers {
+		n.compare(p)
+	}
+	n.judgePins()
+	n.setTiming(e.Interval, e.Lease)
+	n.tableDirty, n.changed = true, true
+}
+
+func (n *Node) setTiming(interval, lease time.Duration) {
+	if interval != n.cfg.Interval || lease != n.cfg.Lease {
+		n.note(NoteReload, "", "beats every %v with a lease of %v, was %v and %v", interval, lease, n.cfg.Interval, n.cfg.Lease)
+	}
+	n.cfg.Interval, n.cfg.Lease = interval, lease
+	n.hasten(interval)
+}
+
+// hasten brings the next beat forward, but not the first, before which this node listens.
+func (n *Node) hasten(interval time.Duration) {
+	if n.seq > 0 {
+		n.nextBeat = min(n.nextBeat, n.now+interval)
+	}
+}
+
+func (n *Node) setWeight(pool int, w uint16) {
+	switch old := n.weights[pool]; {
+	case w == old:
+		return
+	case w == NoShare:
+		n.note(NoteWeight, "", "pool %s is to go: hands it over", n.cfg.Pools[pool].Name)
+	case old == NoShare:
+		n.note(NoteWeight, "", "pool %s stays: weight %d", n.cfg.Pools[pool].Name, w)
+	default:
+		n.note(NoteWeight, "", "weight in pool %s: %d, was %d", n.cfg.Pools[pool].Name, w, old)
+	}
+	n.weights[pool], n.changed = w, true
+}
+
+// Settled tells whether nothing of a pool is left here: neither buckets nor connections.
+func (n *Node) Settled(pool int) bool { return n.owned[pool].Empty() && n.lingers[pool].Empty() }
+
+// retime finds the timing in force. Nodes may be configured one after the other, so all
+// go by the longest lease that one of those who share asks for; and a node speaks often
+// enough for the shortest lease that one of them still goes by, until it has heard.
+func (n *Node) retime() {
+	interval, lease := n.cfg.Interval, n.cfg.Lease
+	for _, p := range n.peers {
+		if !p.shares() {
+			continue
+		}
+		lease = max(lease, p.beat.Asks)
+		if p.beat.Lease > 0 && p.beat.Lease < n.cfg.Lease {
+			interval = min(interval, n.cfg.Interval*p.beat.Lease/n.cfg.Lease)
+		}
+	}
+	if interval < n.interval {
+		n.hasten(interval)
+	}
+	n.changed = n.changed || lease != n.lease
+	n.interval, n.lease = interval, lease
+}
