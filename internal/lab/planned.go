@@ -11,7 +11,7 @@ import (
 type Change struct {
 	Name string
 	do   func(ctx context.Context, l *Lab) error
-	want []int // the nodes' weights when it is over
+	want []int // the nodes' shares when it is over, as weights
 }
 
 // PlannedChanges of a cluster of three even nodes. Each begins where the one
@@ -24,6 +24,8 @@ func PlannedChanges() []Change {
 		{"resume of both", each(resume, 0, 1), []int{100, 100, 100}},
 		{"weight 100 to 10", each(weigh(10), 2), []int{100, 100, 10}},
 		{"weight 10 to 100", each(weigh(100), 2), []int{100, 100, 100}},
+		{"half pinned to node-a", each(pins(api.PinsRequest{Buckets: half}), 0), []int{100, 50, 50}},
+		{"the pins released", each(pins(api.PinsRequest{Buckets: half, Release: true}), 0), []int{100, 100, 100}},
 		{"a node joins", join, []int{100, 100, 100, 100}},
 	}
 }
@@ -60,6 +62,16 @@ func resume(ctx context.Context, n *Node) error { return n.API().Resume(ctx) }
 
 func weigh(weight uint16) func(context.Context, *Node) error {
 	return func(ctx context.Context, n *Node) error { return n.API().SetWeight(ctx, weight) }
+}
+
+// half of the buckets of a pool that says nothing else.
+const half = "0-2047"
+
+func pins(r api.PinsRequest) func(context.Context, *Node) error {
+	return func(ctx context.Context, n *Node) error {
+		_, err := n.API().Pins(ctx, r)
+		return err
+	}
 }
 
 func join(ctx context.Context, l *Lab) error {
