@@ -13,8 +13,10 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
 
 	"github.com/rota-cluster/rota/internal/api"
+	"github.com/rota-cluster/rota/internal/config"
 	"github.com/rota-cluster/rota/internal/lab"
 	"github.com/rota-cluster/rota/internal/lab/probe"
 )
@@ -237,6 +239,101 @@ func TestAToolThatNeverStops(t *testing.T) {
 	if told := drifts(t, n, lab.Shared4.String()); told < 3 || told > 10 {
 		t.Errorf("told %d times of the address", told)
 	}
+}
+
+// TestADriverIsLoadedAnew: the interface goes, with all that stood on it, and one
+// of its name comes. The others take over, and a second later everything is
+// there again.
+func TestADriverIsLoadedAnew(t *testing.T) {
+	c := started(t, lab.Options{Nodes: 3})
+	n := c.Node(0)
+	programs := func() (lines []string) {
+		must(t, n.Host().Run(func() (err error) { lines, err = programs(); return err }))
+		return lines
+	}
+	before := len(programs())
+	c.judged(func() {
+		enough := c.asking(c.Client())
+		must(t, elsewhereAndBack(n))
+		restore(t, n)
+		back := time.Now()
+		complete := func() bool {
+			has := false
+			must(t, n.Host().Run(func() error {
+				all, err := addresses()
+				has = strings.Contains(strings.Join(all, "\n"), "address "+lab.Shared4.String()+"/32")
+				return err
+			}))
+			return has && len(programs()) == before
+		}
+		if waited, err := waitUntil(2*time.Second, complete); err != nil {
+			t.Errorf("not complete %s after the interface was back: %q", waited, programs())
+		} else {
+			t.Logf("complete %s after the interface was back", time.Since(back).Round(time.Millisecond))
+		}
+		c.even()
+		c.answeredBy(c.Client(), c.Nodes()...)
+		enough()
+	}, n.Name())
+}
+
+// elsewhereAndBack takes the node's interface out of its namespace and back.
+func elsewhereAndBack(n *lab.Node) error {
+	return n.Host().Run(func() error {
+		home, err := netns.Get()
+		if err != nil {
+			return err
+		}
+		defer home.Close()
+		away, err := netns.New() // and this thread is in it
+		if err != nil {
+			return err
+		}
+		defer away.Close()
+		if err := netns.Set(home); err != nil {
+			return err
+		}
+		if err := setLink(first, func(l netlink.Link) error { return netlink.LinkSetNsFd(l, int(away)) }); err != nil {
+			return err
+		}
+		if err := netns.Set(away); err != nil {
+			return err
+		}
+		err = setLink(first, func(l netlink.Link) error { return netlink.LinkSetNsFd(l, int(home)) })
+		if err := errors.Join(err, netns.Set(home)); err != nil {
+			return err
+		}
+		return setLink(first, netlink.LinkSetUp)
+	})
+}
+
+// TestAGroupIsJoinedAgain by whose MAC the switch brings the frames.
+func TestAGroupIsJoinedAgain(t *testing.T) {
+	m := newMachine(t)
+	s := m.usual()
+	s.mac = "igmp"
+	d := m.start(t, s).serving()
+	complete := snap(t, m.host)
+	c, err := config.Load(m.configure(t, "rota.yaml", s))
+	must(t, err)
+	group, mac := c.Pools[0].Group(c.Cluster).String(), c.Pools[0].ClusterMAC(c.Cluster).String()
+	for _, command := range [][]string{
+		{"addr", "del", group + "/32", "dev", first},
+		{"maddr", "del", mac, "dev", first},
+		{"addr", "flush", "dev", first, "scope", "host"},
+	} {
+		m.do(t, func() error {
+			if out, err := exec.Command("ip", command...).CombinedOutput(); err != nil {
+				return fmt.Errorf("ip %v: %w: %s", command, err, out)
+			}
+			return nil
+		})
+		if waited, err := waitUntil(2*time.Second, func() bool { return len(snap(t, m.host).changes(complete)) == 0 }); err != nil {
+			t.Errorf("%s after ip %v the host has: %v", waited, command, snap(t, m.host).changes(complete))
+		}
+	}
+	m.expectAnswers(t)
+	d.stop()
 }
 
 // TestAnAddressOfOursElsewhere is told of: rota does not touch what it has not added.

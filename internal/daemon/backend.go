@@ -27,12 +27,12 @@ const answerWithin = 2 * time.Second
 // comes later waits to be heard.
 const ordersWaiting = 16
 
-func newLoop(cfg *config.Config, h *host, own ownership.Config, tx *peer.Transport, sealer *wire.Sealer, open func(peer.Payload) (*ownership.Beat, ownership.Path), detours *detours, tell func(hook.Event), log *slog.Logger) *loop {
+func newLoop(cfg *config.Config, h *host, own ownership.Config, tx *peer.Transport, sealer *wire.Sealer, open func(peer.Payload) (*ownership.Beat, ownership.Path), detours *detours, events *journal, tell func(hook.Event), log *slog.Logger) *loop {
 	l := &loop{
 		log: log, data: h.data, tx: tx, sealer: sealer, open: open, detours: detours,
 		node: ownership.New(own, now()), incarnation: own.Self.Incarnation,
 		keepIncarnation: func(n uint64) error { return writeIncarnation(filepath.Join(cfg.StateDir, incarnationFile), n) },
-		events:          newJournal(), herald: newHerald(cfg, tell), strangers: newStrangers(h.addresses(), log),
+		events:          events, herald: newHerald(cfg, tell), strangers: newStrangers(h.addresses(), log),
 		name: cfg.Node.Name, ifindex: h.link.Index, interval: cfg.Heartbeat.Interval, lease: cfg.Heartbeat.Lease,
 		sockets: make(chan socketLook, 1), orders: make(chan func() error, ordersWaiting), done: make(chan struct{}),
 	}

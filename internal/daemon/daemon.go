@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rota-cluster/rota/internal/api"
@@ -37,16 +38,47 @@ type daemon struct {
 	loop   *loop
 
 	detours *detours
-	hooks   *hook.Runner
+
+	// What outlives the interface.
+	events *journal
+	hooks  *hook.Runner
+	absent atomic.Bool // there is none now
 }
 
 // Run serves until ctx is done, then says goodbye and leaves the host as it
 // was. An error is one line that says what to do. Whatever is half done when
-// it fails is undone. At each hangup it reads the key file again.
+// it fails is undone. At each hangup it reads the key file again. If its
+// interface is taken away it waits for another of that name and begins anew.
 func Run(ctx context.Context, cfg *config.Config, version string, hangups <-chan os.Signal, log *slog.Logger) (err error) {
 	if err := checkPrivileges(); err != nil {
 		return err
 	}
+	d := &daemon{
+		cfg: cfg, log: log, started: time.Now(), version: version, memory: newMemory(cfg.StateDir, log),
+		pins: newPinStore(cfg.StateDir, log), events: newJournal(),
+	}
+	d.hooks = hook.New(hook.Options{
+		Hooks: cfg.Hooks, Dir: cfg.HooksDir, Env: []string{"ROTA_SOCKET=" + cfg.API.Socket}, Start: startUnhurried, Log: log,
+	})
+	inner, stopHooks := context.WithCancel(context.WithoutCancel(ctx))
+	var hooks sync.WaitGroup
+	hooks.Go(func() { d.hooks.Run(inner) })
+	defer hooks.Wait()
+	defer stopHooks()
+	for {
+		err := d.runOn(ctx, hangups)
+		if !d.interfaceGone(err) || ctx.Err() != nil {
+			return err
+		}
+		if err := d.awaitInterface(ctx); err != nil || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// runOn serves on the interface that there is now.
+func (d *daemon) runOn(ctx context.Context, hangups <-chan os.Signal) (err error) {
+	cfg := d.cfg
 	keys, err := config.LoadKeys(cfg.KeyFile)
 	if err != nil {
 		return err
@@ -64,12 +96,7 @@ func Run(ctx context.Context, cfg *config.Config, version string, hangups <-chan
 	if err != nil {
 		return err
 	}
-	d := &daemon{cfg: cfg, log: log, started: time.Now(), version: version, memory: newMemory(cfg.StateDir, log)}
-	d.pins = newPinStore(cfg.StateDir, log)
-	d.hooks = hook.New(hook.Options{
-		Hooks: cfg.Hooks, Dir: cfg.HooksDir, Env: []string{"ROTA_SOCKET=" + cfg.API.Socket}, Start: startUnhurried, Log: log,
-	})
-	d.host, err = setUp(cfg, keys.Hash, link, log)
+	d.host, err = setUp(cfg, keys.Hash, link, d.log)
 	if err != nil {
 		return errors.Join(err, socket.Close())
 	}
@@ -136,7 +163,7 @@ func (d *daemon) connect(keys config.Keys) error {
 	d.detours = newDetours(cfg, d.host.addresses(), source, d.openDetoured, tx.Interrupt, d.log)
 	own := ownershipConfig(cfg, d.host, self, source, keys.Hash)
 	own.Pins = d.pins.recall()
-	d.loop = newLoop(cfg, d.host, own, tx, sealer, d.openService, d.detours, d.hooks.Tell, d.log)
+	d.loop = newLoop(cfg, d.host, own, tx, sealer, d.openService, d.detours, d.events, d.hooks.Tell, d.log)
 	d.loop.savePins = d.pins.keep
 	return nil
 }
@@ -172,7 +199,6 @@ func (d *daemon) serve(ctx context.Context, socket net.Listener, hangups <-chan 
 	rest.Go(func() { d.obey(inner, hangups) })
 	rest.Go(func() { d.memory.keep(inner, d.ears) })
 	rest.Go(func() { d.detours.run(inner) })
-	rest.Go(func() { d.hooks.Run(inner) })
 	rest.Go(func() { d.pins.run(inner) })
 
 	for _, w := range d.cfg.Warnings {

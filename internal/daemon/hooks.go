@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rota-cluster/rota/internal/api"
 	"github.com/rota-cluster/rota/internal/config"
 	"github.com/rota-cluster/rota/internal/hook"
 	"github.com/rota-cluster/rota/internal/ownership"
@@ -47,6 +48,19 @@ func (h *herald) note(n ownership.Note) {
 func (h *herald) drifted(text string) {
 	h.stale = true
 	h.drifts = append(h.drifts, text)
+}
+
+// gone: the interface has gone, and with it all that the node owned. The loop has ended.
+func (h *herald) gone(s ownership.Status, text string) {
+	e := h.document(s)
+	e.Reason = text
+	for i := range e.Pools {
+		e.Pools[i].Owned, e.Pools[i].Lingering = 0, 0
+	}
+	e.Event, e.Kind, e.State, e.StateBefore = config.HookDrift, config.HookDrift, string(api.Fenced), string(api.Fenced)
+	h.tell(e)
+	e.Event, e.Kind, e.StateBefore = config.HookState, "", h.state
+	h.tell(e)
 }
 
 // moved: a table was switched.

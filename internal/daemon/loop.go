@@ -78,7 +78,7 @@ type socketLook struct {
 }
 
 // errGone: another interface of the same name is not the one that was set up.
-var errGone = errors.New("the interface has gone; bring it back and start rota again")
+var errGone = errors.New("the interface has gone")
 
 // lookEvery is how often the host's sockets are read while something lingers.
 const lookEvery = time.Second

@@ -37,7 +37,11 @@ func (d *daemon) Status() api.Status {
 		return nil
 	}); err != nil {
 		s.State, s.Degraded = api.Fenced, true
-		s.Warnings = append(s.Warnings, api.Warning{Code: "loop-stuck", Text: err.Error()})
+		w := api.Warning{Code: "loop-stuck", Text: err.Error()}
+		if d.absent.Load() {
+			w = api.Warning{Code: "interface-gone", Text: fmt.Sprintf("interface %s has gone: waits for it", d.cfg.Interface)}
+		}
+		s.Warnings = append(s.Warnings, w)
 		return s
 	}
 	s.State, s.Since, s.LeaseMS = api.State(own.State.String()), since, own.LeaseLeft.Milliseconds()

@@ -67,8 +67,8 @@ func StopReceiving(link Link, mac net.HardwareAddr) error {
 	return nil
 }
 
-// Receives says whether the interface's list of further addresses has this MAC,
-// whoever put it there.
+// Receives says whether the interface's list of further addresses has this MAC
+// for good, as Receive adds it. Memberships of groups and sockets do not count.
 func Receives(link Link, mac net.HardwareAddr) (bool, error) {
 	if isGroup(mac) {
 		return receivesGroup(link, mac)
@@ -98,7 +98,7 @@ func receivesGroup(link Link, mac net.HardwareAddr) (bool, error) {
 	for line := range strings.Lines(string(text)) {
 		// Number and name of the interface, users, by ioctl, MAC (net/core/net-procfs.c).
 		f := strings.Fields(line)
-		if len(f) == 5 && f[0] == strconv.Itoa(link.Index) && f[4] == want {
+		if len(f) == 5 && f[0] == strconv.Itoa(link.Index) && f[3] != "0" && f[4] == want {
 			return true, nil
 		}
 	}

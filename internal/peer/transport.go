@@ -170,7 +170,10 @@ func (t *Transport) Send(payloads [][]byte) error {
 	if t.closed {
 		return fmt.Errorf("send beat on %s: %w", t.name, os.ErrClosed)
 	}
-	t.addressFrame()
+	if !t.addressFrame() {
+		t.counters.unsent[SendGone].Add(uint64(len(payloads)))
+		return fmt.Errorf("send beat on %s: %w", t.name, ErrInterfaceGone)
+	}
 	var first error
 	for _, payload := range payloads {
 		if err := t.sendOne(payload); err != nil {
@@ -220,10 +223,17 @@ func sourcePort(port uint16, frame uint64) uint16 {
 }
 
 // addressFrame fills in the node's side. The interface's MAC may have changed
-// since the last frame, and no frame may carry another.
-func (t *Transport) addressFrame() {
+// since the last frame, and no frame may carry another. It is false if the
+// interface has left this namespace: the kernel has unbound the sockets then
+// (packet_notifier, net/packet/af_packet.c), and nothing is received any more,
+// also if it comes back under its number.
+func (t *Transport) addressFrame() bool {
 	if name, err := unix.Getsockname(t.sender); err == nil {
-		if link, ok := name.(*unix.SockaddrLinklayer); ok && int(link.Halen) == len(MAC{}) {
+		link, ok := name.(*unix.SockaddrLinklayer)
+		if ok && link.Ifindex != t.to.Ifindex {
+			return false
+		}
+		if ok && int(link.Halen) == len(MAC{}) {
 			t.frame.SourceMAC = MAC(link.Addr[:])
 		}
 	}
@@ -231,6 +241,7 @@ func (t *Transport) addressFrame() {
 	if !t.source.IsValid() || t.source.Is4() != t.frame.Destination.Is4() {
 		t.frame.Source = stopgap(t.frame.Destination, t.frame.SourceMAC)
 	}
+	return true
 }
 
 // stopgap is the source of a node that has no address: 0.0.0.0, which is
