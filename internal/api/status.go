@@ -70,8 +70,20 @@ type Heartbeat struct {
 	// Keys are the ids of the cluster keys whose beats are accepted. The first
 	// is the one that this node seals with.
 	Keys []string `json:"keys"`
+	// LateMaxMS is how late the daemon came to what it had to do at a time, at worst since its
+	// start; LateRecentMS in the last minute or two. Late is the histogram.
+	LateMaxMS    float64   `json:"late_ms_max"`
+	LateRecentMS float64   `json:"late_ms_recent"`
+	Late         []LateBin `json:"late"`
 	// Paths are those beside the service's, unicast last.
 	Paths []Path `json:"paths"`
+}
+
+// LateBin counts the times that the daemon was late by at most UptoMS, and by more than the
+// bin before; UptoMS is 0 in the last, which has no limit.
+type LateBin struct {
+	UptoMS float64 `json:"upto_ms"`
+	Wakes  uint64  `json:"wakes"`
 }
 
 // Path is what became of beats by a path beside the service's. The numbers count
@@ -167,6 +179,7 @@ func (s *Status) complete() {
 	notNil(&s.Nodes)
 	notNil(&s.Pools)
 	notNil(&s.Heartbeat.Paths)
+	notNil(&s.Heartbeat.Late)
 	mapNotNil(&s.Heartbeat.Dropped)
 	notNil(&s.Heartbeat.Keys)
 	for i := range s.Nodes {
@@ -210,6 +223,9 @@ const (
 
 // WarnSecondPath: an interface of heartbeat.interfaces does not work.
 const WarnSecondPath = "second-path"
+
+// WarnLate: the daemon ran late, by half of what its lease bears or more.
+const WarnLate = "late"
 
 // Codes of warnings that say in words what the numbers tell already.
 const (

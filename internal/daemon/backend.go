@@ -33,7 +33,7 @@ func newLoop(cfg *config.Config, h *host, own ownership.Config, tx *peer.Transpo
 		node: ownership.New(own, now()), incarnation: own.Self.Incarnation,
 		keepIncarnation: func(n uint64) error { return writeIncarnation(filepath.Join(cfg.StateDir, incarnationFile), n) },
 		events:          events, herald: newHerald(cfg, tell), strangers: newStrangers(h.addresses(), log),
-		name: cfg.Node.Name, ifindex: h.link.Index, interval: cfg.Heartbeat.Interval, lease: cfg.Heartbeat.Lease,
+		name: cfg.Node.Name, frameCounter: h.frames, interval: cfg.Heartbeat.Interval, lease: cfg.Heartbeat.Lease,
 		sockets: make(chan socketLook, 1), orders: make(chan func() error, ordersWaiting), done: make(chan struct{}),
 	}
 	var timeouts []time.Duration
@@ -42,6 +42,7 @@ func newLoop(cfg *config.Config, h *host, own ownership.Config, tx *peer.Transpo
 		timeouts = append(timeouts, p.DrainTimeout)
 	}
 	l.lingering = newLingering(timeouts)
+	l.late = newLateness(l.interval, l.lease, log)
 	return l
 }
 

@@ -92,6 +92,11 @@ func (d *daemon) runOn(ctx context.Context, hangups <-chan os.Signal) (err error
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Release()) }()
+	frames, err := netcfg.OpenFrameCounter(link)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, frames.Close()) }()
 	socket, err := api.Listen(cfg.API.Socket)
 	if err != nil {
 		return err
@@ -100,6 +105,7 @@ func (d *daemon) runOn(ctx context.Context, hangups <-chan os.Signal) (err error
 	if err != nil {
 		return errors.Join(err, socket.Close())
 	}
+	d.host.frames = frames
 	defer func() { err = errors.Join(err, d.host.tearDown()) }()
 	if err := d.connect(keys); err != nil {
 		return errors.Join(err, socket.Close())

@@ -17,6 +17,7 @@ import (
 type host struct {
 	cfg        *config.Config
 	link       netcfg.Link
+	frames     *netcfg.FrameCounter // of link
 	data       *datapath.Datapath
 	attachment *datapath.Attachment
 	seeds      []uint32 // per pool

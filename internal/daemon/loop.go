@@ -41,11 +41,12 @@ type loop struct {
 
 	keepIncarnation func(uint64) error
 	savePins        func([]ownership.PinOrder)
-	ifindex         int
+	frameCounter    *netcfg.FrameCounter
 	interval        time.Duration
 	lease           time.Duration
 	pools           []string
 
+	late      *lateness
 	lingering *lingering
 	sockets   chan socketLook // results of looks at the host's sockets
 	looking   bool
@@ -111,7 +112,10 @@ func (l *loop) turn() error {
 	default:
 	}
 	if now := datapath.Now(); now >= l.wakeAt {
-		return l.wake()
+		due := l.wakeAt
+		err := l.wake()
+		l.late.done(due, datapath.Now())
+		return err
 	}
 	select {
 	case a := <-l.detours.arrived:
@@ -175,12 +179,12 @@ func (l *loop) wake() error {
 	}
 	if l.lingering.any() && !l.looking && now >= l.nextLook {
 		l.looking, l.nextLook = true, now+lookEvery
-		unhurried(func() {
+		go func() {
 			began := datapath.Now()
 			live, err := l.data.LiveBuckets()
 			l.sockets <- socketLook{began, live, err}
 			l.tx.Interrupt()
-		})
+		}()
 	}
 	return l.step(ownership.Wake{})
 }
@@ -204,7 +208,7 @@ func (l *loop) heldBack(now ownership.Time) bool {
 // the count, which the beat explains.
 func (l *loop) lookAtFrames(now ownership.Time) error {
 	l.framesAt = now
-	frames, err := netcfg.RxFrames(l.ifindex)
+	frames, err := l.frameCounter.Count()
 	if errors.Is(err, unix.ENODEV) {
 		return errGone
 	}

@@ -6,7 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"runtime"
+	"runtime/debug"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -17,13 +17,20 @@ const (
 	// real-time, and below what a host's owner has made real-time himself.
 	realtimePriority = 1
 	urgentNice       = -20
+	// seldom is Go's GOGC: a collection when the heap has grown to three times what is in use. A
+	// collection stops all threads twice and waits until each has stopped; if the host keeps one of
+	// them from its processor, all wait. docs/architecture.md has the measurement.
+	seldom = 200
 )
 
 // hurry lets the daemon's threads run before the services of the host, however
 // busy those keep it: real-time if the kernel allows it, else with the best nice
-// value; and keeps its memory from being swapped out. A beat that comes late
+// value; keeps its memory from being swapped out, and collects garbage seldom. A beat that comes late
 // looks like a node that is dying. Threads made later inherit it.
 func hurry(log *slog.Logger) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(seldom)
+	}
 	if err := eachThread(func(tid int) error {
 		return unix.SchedSetAttr(tid, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: realtimePriority}, 0)
 	}); err != nil {
@@ -37,25 +44,18 @@ func hurry(log *slog.Logger) {
 	}
 }
 
-// unhurried runs do on a thread of its own at the normal priority, for work
-// that may take long.
-func unhurried(do func()) {
-	go func() {
-		// Never unlocked: the thread ends with the goroutine, and its priority with it.
-		runtime.LockOSThread()
-		tid := unix.Gettid()
-		// If it fails the work is done at the daemon's priority, which is no fault.
-		_ = unix.SchedSetAttr(tid, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL}, 0)
-		_ = unix.Setpriority(unix.PRIO_PROCESS, tid, 0)
-		do()
-	}()
-}
-
-// startUnhurried starts a command at the normal priority: it has that of the thread that starts it.
+// startUnhurried starts a command at the normal priority: it would have that of the daemon.
+// No thread of the daemon itself ever runs at less than the others: when the host is busy it is
+// kept waiting wherever it is, with a lock of the runtime, or while all others have
+// stopped for a collection and wait for it.
 func startUnhurried(cmd *exec.Cmd) error {
-	started := make(chan error, 1)
-	unhurried(func() { started <- cmd.Start() })
-	return <-started
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	// If it fails the command runs at the daemon's priority, or has ended already: no fault either way.
+	_ = unix.SchedSetAttr(cmd.Process.Pid, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL}, 0)
+	_ = unix.Setpriority(unix.PRIO_PROCESS, cmd.Process.Pid, 0)
+	return nil
 }
 
 // eachThread calls do for every thread of this process.

@@ -28,12 +28,16 @@ func (d *daemon) Status() api.Status {
 	var own ownership.Status
 	var since time.Time
 	var sent uint64
-	var held bool
+	var held, late bool
+	var beat api.Heartbeat
+	var lateWarning api.Warning
 	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
 	defer cancel()
 	if err := d.loop.ask(ctx, func() error {
 		own, since, sent = d.loop.node.Status(now()), d.loop.stateSince, d.loop.sent
 		held = d.loop.heldBack(now())
+		d.loop.late.tell(&beat, now())
+		lateWarning, late = d.loop.late.warning(now())
 		return nil
 	}); err != nil {
 		s.State, s.Degraded = api.Fenced, true
@@ -45,13 +49,16 @@ func (d *daemon) Status() api.Status {
 		return s
 	}
 	s.State, s.Since, s.LeaseMS = api.State(own.State.String()), since, own.LeaseLeft.Milliseconds()
-	s.Heartbeat = d.heartbeat(sent)
+	s.Heartbeat = d.heartbeat(beat, sent)
 	s.View = viewOf(own)
 	for _, n := range own.Nodes {
 		s.Nodes = append(s.Nodes, nodeOf(n))
 	}
 	s.Pools = d.poolsOf(own)
 	s.Warnings = append(s.Warnings, d.warnings(own, held)...)
+	if late {
+		s.Warnings = append(s.Warnings, lateWarning)
+	}
 	s.Degraded = degraded(own)
 	return s
 }
@@ -61,12 +68,11 @@ func degraded(own ownership.Status) bool {
 	return own.State == ownership.StateServing && len(ailing(own)) > 0
 }
 
-func (d *daemon) heartbeat(sent uint64) api.Heartbeat {
-	ms := func(t time.Duration) float64 { return float64(t) / float64(time.Millisecond) }
-	h := api.Heartbeat{
-		IntervalMS: ms(d.cfg.Heartbeat.Interval), LeaseMS: ms(d.cfg.Heartbeat.Lease), Sent: sent, Dropped: map[string]uint64{},
-		Keys: d.ears.service.keysInUse(), Paths: d.detours.status(),
-	}
+// heartbeat completes what the loop has told of itself.
+func (d *daemon) heartbeat(h api.Heartbeat, sent uint64) api.Heartbeat {
+	h.IntervalMS, h.LeaseMS = millis(d.cfg.Heartbeat.Interval), millis(d.cfg.Heartbeat.Lease)
+	h.Sent, h.Dropped = sent, map[string]uint64{}
+	h.Keys, h.Paths = d.ears.service.keysInUse(), d.detours.status()
 	for r, n := range d.ears.service.counts() {
 		switch reason := wire.Reason(r); {
 		case reason == wire.ReasonAccepted:

@@ -145,8 +145,8 @@ func (l Link) LinkLocal() (netip.Addr, bool) {
 }
 
 // RxFrames is the number of frames that the interface has received since it
-// exists. It asks for the counters alone (RTM_GETSTATS, Linux 4.7), which is
-// cheap enough for every beat.
+// exists. It asks for the counters alone (RTM_GETSTATS, Linux 4.7); see FrameCounter
+// for who must not wait.
 func RxFrames(index int) (uint64, error) {
 	req := nl.NewNetlinkRequest(unix.RTM_GETSTATS, 0)
 	req.AddData(&statsRequest{index: uint32(index)})

@@ -96,6 +96,18 @@ func TestRxFramesCountsWhatTheInterfaceReceives(t *testing.T) {
 	if l := link(t, node, "node0"); l.RxFrames < count() {
 		t.Errorf("Link says %d frames after RxFrames said %d", l.RxFrames, count())
 	}
+	node.Do(func() error {
+		counter, err := OpenFrameCounter(link(t, node, "node0"))
+		if err != nil {
+			return err
+		}
+		before := count()
+		without, err := counter.Count()
+		if err == nil && (without < before || without > count()) {
+			t.Errorf("%d frames by /proc, and by netlink %d before and %d after", without, before, count())
+		}
+		return errors.Join(err, counter.Close())
+	})
 	if err := node.Try(func() error { _, err := RxFrames(4711); return err }); err == nil {
 		t.Error("an interface that does not exist has a counter")
 	}

@@ -1,0 +1,85 @@
+package netcfg
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+)
+
+// FrameCounter reads how many frames an interface has received, as often as one
+// likes: it waits for nobody. RxFrames, and whatever else asks netlink, may wait: the
+// kernel answers those one after the other (rtnl_mutex), and while a host makes or
+// removes interfaces, in whatever namespace, that takes tens of milliseconds.
+type FrameCounter struct {
+	file  *os.File // /proc/net/dev, which the kernel reads under RCU (net/core/net-procfs.c)
+	index int
+	start []byte // of the interface's line
+	text  []byte
+	last  uint64
+}
+
+// OpenFrameCounter is for an interface of this thread's network namespace.
+func OpenFrameCounter(l Link) (*FrameCounter, error) {
+	f, err := os.Open("/proc/thread-self/net/dev")
+	if err != nil {
+		return nil, fmt.Errorf("count frames of interface %s: %w", l.Name, err)
+	}
+	return &FrameCounter{file: f, index: l.Index, start: []byte(l.Name + ":"), text: make([]byte, 4096)}, nil
+}
+
+// Close releases the file.
+func (c *FrameCounter) Close() error { return c.file.Close() }
+
+// Count is the number of frames received since the interface exists. If no interface has its
+// name, or another has it, RxFrames tells.
+func (c *FrameCounter) Count() (uint64, error) {
+	frames, found, err := c.look()
+	if err == nil && (!found || frames < c.last) {
+		frames, err = RxFrames(c.index)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("count frames: %w", err)
+	}
+	c.last = frames
+	return frames, nil
+}
+
+func (c *FrameCounter) look() (frames uint64, found bool, err error) {
+	text, err := c.read()
+	if err != nil {
+		return 0, false, err
+	}
+	for line := range bytes.Lines(text) {
+		numbers, found := bytes.CutPrefix(bytes.TrimLeft(line, " "), c.start)
+		if !found {
+			continue
+		}
+		fields := bytes.Fields(numbers) // bytes, packets, errors, …
+		if len(fields) < 2 {
+			return 0, false, fmt.Errorf("%q in /proc/net/dev", line)
+		}
+		frames, err = strconv.ParseUint(string(fields[1]), 10, 64)
+		return frames, true, err
+	}
+	return 0, false, nil
+}
+
+// read is the whole file, which is longer the more interfaces there are.
+func (c *FrameCounter) read() ([]byte, error) {
+	have := 0
+	for {
+		n, err := c.file.ReadAt(c.text[have:], int64(have))
+		have += n
+		switch {
+		case errors.Is(err, io.EOF):
+			return c.text[:have], nil
+		case err != nil:
+			return nil, err
+		case have == len(c.text):
+			c.text = append(c.text, make([]byte, len(c.text))...)
+		}
+	}
+}
