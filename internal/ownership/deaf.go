@@ -66,7 +66,7 @@ func (n *Node) connected() bool { return n.proven && n.awake-n.provenAt >= 2*n.i
 // frame the segment may just be quiet, and a node that nothing reaches does no
 // harm; it goes on unproven.
 func (n *Node) hearsNothing() bool {
-	peers := slices.ContainsFunc(n.peers, func(p *peer) bool { return !p.left && (n.view.ID.Number == 0 || p.member()) })
+	peers := slices.ContainsFunc(n.peers, func(p *peer) bool { return !p.left && !p.restarts() && (n.view.ID.Number == 0 || p.member()) })
 	return peers && n.frameAwake <= n.beatAwake+2*n.interval &&
 		n.awake-max(n.beatAwake, n.frameAwake) >= n.deafAfter() && !n.quietSegment
 }

@@ -100,10 +100,11 @@ func (n *Node) emitBeat() {
 // fence counts from when that member's beat was processed.
 func (n *Node) send() {
 	n.seq++
-	n.stamps[n.seq%stampRing] = stamp{seq: n.seq, at: n.now, awake: n.awake, lease: n.lease}
+	hold := n.holdAsked()
+	n.stamps[n.seq%stampRing] = stamp{seq: n.seq, at: n.now, awake: n.awake, lease: n.lease, hold: hold}
 	b := &Beat{
 		From: n.cfg.Self, Host: n.cfg.Host, Seq: n.seq,
-		View: n.view, Stage: n.stage, Flags: n.flags(), Lease: max(n.lease, n.leaseUntil-n.now), Asks: n.cfg.Lease,
+		View: n.view, Stage: n.stage, Flags: n.flags(), Lease: max(n.lease, n.leaseUntil-n.now), Asks: n.cfg.Lease, Hold: hold,
 		Pools: make([]PoolBeat, len(n.cfg.Pools)), Echo: make([]Echo, 0, len(n.peers)),
 		Address: n.cfg.Address, Expected: n.expected(), Pins: n.tellPins(),
 	}
@@ -118,16 +119,17 @@ func (n *Node) send() {
 		}
 	}
 	for _, p := range n.peers {
-		if n.awake-p.heardAwake > 4*n.take() {
+		if n.awake-p.heardAwake > 4*n.takeFrom(p) {
 			continue // no row: silent
 		}
 		p.withhold = n.withholds(p)
+		held := n.vouch(p)
 		b.Echo = append(b.Echo, Echo{
-			Ref: p.ref, Seq: p.beat.Seq, Mutual: p.mutual && !p.unlike, Silent: p.silent, Withheld: p.withhold,
+			Ref: p.ref, Seq: p.beat.Seq, Mutual: p.mutual && !p.unlike, Silent: p.silent, Withheld: p.withhold, Held: held,
 			Second: !p.silent && n.bySecondOnly(p, n.seldom()),
 		})
 		if p.member() && !p.left && !p.withhold {
-			p.fence = max(p.fence, p.heard+Take(p.beat.Lease))
+			p.fence = max(p.fence, p.heard+p.beat.bind(held))
 			p.fenceView = n.view.ID
 		}
 	}
@@ -152,6 +154,9 @@ func (n *Node) flags() Flags {
 	if n.evidence() == clientsCome {
 		f |= FlagClients
 	}
+	if n.hold.since != 0 {
+		f |= FlagHolding
+	}
 	return f
 }
 
@@ -169,7 +174,7 @@ func (n *Node) nextWake() Time {
 		sooner(t)
 	}
 	sooner(n.leaseUntil)
-	sooner(n.start + n.longestTake())
+	sooner(max(n.start+n.longestTake(), n.cfg.Promised))
 	for _, f := range n.former {
 		sooner(f.left + n.longestTake())
 	}
@@ -182,8 +187,8 @@ func (n *Node) nextWake() Time {
 		sooner(p.fence)
 		awake(p.heardAwake + n.quiet())
 		awake(p.heardAwake + n.deafAfter())
-		awake(p.heardAwake + n.take())
-		awake(p.echoAwake + n.take() + 2*n.interval + 1)
+		awake(p.heardAwake + n.takeFrom(p))
+		awake(p.echoAwake + n.takeFrom(p) + 2*n.interval + 1)
 		if p.mutual && !p.member() {
 			awake(p.mutualSince + n.patience(p))
 		}

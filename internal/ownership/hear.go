@@ -30,13 +30,15 @@ type peer struct {
 	echoLease       time.Duration // what may be counted from it
 	echoed          bool
 
-	// promise is until when this node may count on the peer's word not to take its
-	// buckets: L after it sent the beat that was echoed.
-	promise  Time
-	promised bool
-	withheld bool   // its newest echo is no promise
-	withhold bool   // nor is the newest echo of this node to it
-	emptyIn  ViewID // the newest view in which it claimed nothing
+	// promise is until when the peer has promised not to take this node's buckets,
+	// and bound until when its newest echo binds it, if that is a promise. Each counts
+	// from the send of the echoed beat, for the time that this beat told.
+	promise, bound Time
+	promised       bool
+	vouched        uint64 // this node's first beat that promised it its Hold; 0: none
+	withheld       bool   // its newest echo is no promise
+	withhold       bool   // nor is the newest echo of this node to it
+	emptyIn        ViewID // the newest view in which it claimed nothing
 
 	// fence is until when this node must not let anybody take the peer's
 	// buckets, once the peer is outside the view: its own promise.
@@ -106,6 +108,7 @@ func (n *Node) hear(b *Beat, by Path) bool {
 	n.takeRow(p)
 	n.takeWays(p)
 	n.compare(p)
+	n.takeHold(p, old)
 	n.takeEcho(p)
 	n.takeFence(p)
 	n.takePins(p)
@@ -183,7 +186,7 @@ func (n *Node) addPeer(p *peer) {
 // compare finds out which pools the peer has, and whether they are configured as this
 // node's are.
 func (n *Node) compare(p *peer) {
-	p.pools = n.matchPools(p.pools, len(p.beat.Pools), func(i int) string { return p.beat.Pools[i].Name })
+	p.pools = n.poolsIn(p.beat, p.pools)
 	what := n.difference(p.beat, p.pools)
 	if unlike := what != ""; unlike != p.unlike {
 		p.unlike, n.changed = unlike, true
@@ -204,6 +207,9 @@ func (n *Node) takeEcho(p *peer) {
 		if s.seq == e.Seq && e.Seq != 0 && (!p.echoed || s.at > p.echo) {
 			p.echo, p.echoAwake, p.echoSeq, p.echoLease, p.echoed = s.at, s.awake, e.Seq, s.lease, true
 		}
+		if s.seq == e.Seq && e.Seq != 0 {
+			p.bound = s.bound(e.Held)
+		}
 		return
 	}
 }
@@ -220,7 +226,7 @@ func (n *Node) takeFence(p *peer) {
 		p.fence = 0
 	case p.mutual && b.owns() && !p.includes:
 		// An owner under a view without this node, whose lease others renew.
-		p.fence = max(p.fence, n.now+Take(b.Lease))
+		p.fence = max(p.fence, n.now+Take(max(b.Lease, b.Hold)))
 	}
 }
 
@@ -240,7 +246,8 @@ func (n *Node) judge() {
 }
 
 func (n *Node) judgePeer(p *peer) {
-	if silent := n.awake-p.heardAwake >= n.take(); silent != p.silent {
+	take := n.takeFrom(p)
+	if silent := n.awake-p.heardAwake >= take; silent != p.silent {
 		p.silent, n.changed = silent, true
 		n.tableDirty = true // what it lingers on is contested no more
 		if silent && !p.left {
@@ -249,7 +256,7 @@ func (n *Node) judgePeer(p *peer) {
 	}
 	// An echo may be two intervals older than a beat, so that a peer that dies is
 	// found silent, which all find at the same moment, and not un-mutual before.
-	mutual := p.echoed && !p.left && !p.silent && n.awake-p.echoAwake <= n.take()+2*n.interval
+	mutual := p.echoed && !p.left && !p.silent && n.awake-p.echoAwake <= take+2*n.interval
 	if !p.echoed || n.now-p.echo >= n.lease/2 {
 		p.lateAwake = n.awake
 	}

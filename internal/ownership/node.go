@@ -80,6 +80,8 @@ type Node struct {
 	// hears something.
 	quietSegment bool
 
+	hold hold // of this node, for a restart of the daemon
+
 	nextBeat Time
 	extra    [2]Time // repeats of a beat that told of a change; 0: none
 	changed  bool    // something peers should know at once
@@ -113,9 +115,9 @@ const (
 )
 
 type stamp struct {
-	seq       uint64
-	at, awake Time
-	lease     time.Duration // what may be counted from it
+	seq         uint64
+	at, awake   Time
+	lease, hold time.Duration // what may be counted from it: L, and H if it is promised
 }
 
 // New makes a node that has just started. Nothing is owned; the first Step
@@ -135,6 +137,7 @@ func New(cfg Config, now Time) *Node {
 		missed:     map[link]Time{},
 		tableDirty: true,
 		nextBeat:   now + listenIntervals*cfg.Interval,
+		hold:       hold{remembered: cfg.Promised},
 	}
 	for i, p := range cfg.Pools {
 		n.want[i], n.owned[i], n.lingers[i] = NewBitmap(p.Buckets), NewBitmap(p.Buckets), NewBitmap(p.Buckets)
@@ -196,6 +199,12 @@ func (n *Node) Step(now Time, ev Event) []Effect {
 		n.setUnfit(e.Why)
 	case Live:
 		n.keepLive(e.Pool, e.Buckets)
+	case Hold:
+		n.beginHold()
+	case Unhold:
+		n.endHold()
+	case Remembered:
+		n.hold.remembered = max(n.hold.remembered, e.Until)
 	case Stop:
 		n.stop()
 		return n.out
@@ -209,6 +218,7 @@ func (n *Node) Step(now Time, ev Event) []Effect {
 	n.propose()
 	n.advance()
 	n.emit()
+	n.judgeHold()
 	return n.out
 }
 
@@ -227,7 +237,7 @@ func (n *Node) tick(now Time) {
 // forgetLingers: peers find a node silent that has not spoken for so long, and
 // let their kernels reset what it lingered on.
 func (n *Node) forgetLingers() {
-	if n.seq == 0 || n.now-n.stamps[n.seq%stampRing].at < n.lease || !anySet(n.lingers) {
+	if n.seq == 0 || n.now < n.spokenFor() || !anySet(n.lingers) {
 		return
 	}
 	for i := range n.lingers {
@@ -259,7 +269,7 @@ func (n *Node) expire() {
 // are open go on as far as the lease allows.
 func (n *Node) yield(why bar) {
 	for _, p := range n.peers {
-		p.promised = false
+		p.promise, p.promised = 0, false
 	}
 	for i := range n.owned {
 		for w := range n.owned[i] {

@@ -32,6 +32,11 @@ func (n *Node) matchPools(to []int, count int, name func(i int) string) []int {
 	return to
 }
 
+// poolsIn are the places of this node's pools in a beat; it may write into places.
+func (n *Node) poolsIn(b *Beat, places []int) []int {
+	return n.matchPools(places, len(b.Pools), func(i int) string { return b.Pools[i].Name })
+}
+
 // claims are the peer's in one of this node's pools.
 func (p *peer) claims(pool int) Bitmap {
 	if i := p.pools[pool]; i != absent {

@@ -35,7 +35,7 @@ func (n *Node) withholds(p *peer) bool {
 }
 
 // settled tells whether what this host promised before its start is over.
-func (n *Node) settled() bool { return n.now >= n.start+n.longestTake() }
+func (n *Node) settled() bool { return n.now >= max(n.start+n.longestTake(), n.cfg.Promised) }
 
 // longestTake is the longest L_take among the leases that are heard of.
 func (n *Node) longestTake() Time {

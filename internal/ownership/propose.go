@@ -125,13 +125,15 @@ func (n *Node) unitedSet() View {
 }
 
 // judgeConcord notes since when this node's view has not become active, or a
-// member or owner at hand has been in another.
+// member or owner at hand has been in another. A member that restarts will follow
+// when it is back, and others wait for it no less in a newer view.
 func (n *Node) judgeConcord() {
 	discord := n.view.ID.Number != 0 && (n.stage < StageActive || slices.ContainsFunc(n.peers, func(p *peer) bool {
 		return p.mutual && !p.unlike && p.beat.View.ID != n.view.ID && (p.member() || p.beat.owns())
 	}))
+	waits := slices.ContainsFunc(n.peers, func(p *peer) bool { return p.member() && p.restarts() })
 	switch {
-	case !discord:
+	case !discord || waits:
 		n.discord = 0
 	case n.discord == 0:
 		n.discord = max(n.awake, 1)

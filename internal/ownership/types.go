@@ -149,6 +149,9 @@ const (
 	// FlagClients: packets for a shared address reach it. Told only while the
 	// service's network seems to be broken.
 	FlagClients
+	// FlagHolding: the sender's daemon is about to restart. Its datapath goes on
+	// without it for Beat.Hold at most, and until then nobody finds it silent.
+	FlagHolding
 )
 
 // PoolBeat is what a beat says about one pool.
@@ -190,6 +193,9 @@ type Echo struct {
 	Silent bool
 	// Second: the sender hears this peer, but not by the service path.
 	Second bool
+	// Held: the promise is for the echoed beat's Hold, not for its Lease. The sender
+	// has made sure that a restart of its own daemon does not forget it.
+	Held bool
 }
 
 // Recipient is a node that a beat is sent to by unicast.
@@ -220,6 +226,9 @@ type Beat struct {
 	// Expected is of how many nodes the sender counts a majority (QuorumMajority), or 0.
 	// Nodes that count differently do not share.
 	Expected uint16
+	// Hold is for how long the sender asks to be promised instead, 0 for no longer
+	// than Lease: somebody's daemon restarts (hold.go).
+	Hold time.Duration
 
 	// For people, not for the protocol.
 	Address string // the node's own address, "" if it has none
@@ -250,6 +259,9 @@ type Config struct {
 	ExpectedNodes int        // with QuorumMajority: 1 … 64
 	Seed          uint64     // of the jitter
 	Pins          []PinOrder // what an earlier start knew (SavePins)
+	// Promised is until when an earlier start may have promised to hold another
+	// node's buckets (Remember). This one joins no view before.
+	Promised Time
 }
 
 // BucketState is what the datapath does with a bucket. The values are the
@@ -313,6 +325,12 @@ type (
 		Pool    int
 		Buckets Bitmap
 	}
+	// Hold: the daemon is to restart. Held or NotHeld answers.
+	Hold struct{}
+	// Unhold: it does not restart after all.
+	Unhold struct{}
+	// Remembered: what Remember asked for is done.
+	Remembered struct{ Until Time }
 	// Stop: clear the datapath and say goodbye. The node does nothing after it.
 	Stop struct{}
 )
@@ -327,6 +345,9 @@ func (Drain) event()        {}
 func (Resume) event()       {}
 func (Unfit) event()        {}
 func (Live) event()         {}
+func (Hold) event()         {}
+func (Unhold) event()       {}
+func (Remembered) event()   {}
 func (Stop) event()         {}
 
 // Effects are carried out in the order given; a Send is never carried out
@@ -350,6 +371,14 @@ type (
 	// SetIncarnation: from the next Send on this node speaks as a later incarnation.
 	// Another host used its name, under one that peers hold for the newer.
 	SetIncarnation struct{ Incarnation uint64 }
+	// Remember: the next start of this host's daemon must know that this one promised
+	// something until Until (Config.Promised), however this one ends. Remembered answers.
+	Remember struct{ Until Time }
+	// Held answers Hold: the peers hold what this node owns, and its datapath goes on
+	// without it, until Until. Then a Snapshot may be taken, and the daemon end.
+	Held struct{ Until Time }
+	// NotHeld answers Hold: the daemon must go on.
+	NotHeld struct{ Why string }
 	// WakeAt asks for a Wake at At, replacing any earlier wish.
 	WakeAt struct{ At Time }
 	// Note is a change that a person can read afterwards.
@@ -366,6 +395,9 @@ func (SetTable) effect()       {}
 func (RenewLease) effect()     {}
 func (Send) effect()           {}
 func (SetIncarnation) effect() {}
+func (Remember) effect()       {}
+func (Held) effect()           {}
+func (NotHeld) effect()        {}
 func (WakeAt) effect()         {}
 func (Note) effect()           {}
 
@@ -393,12 +425,14 @@ const (
 	NotePins     // an operator pinned buckets, or took pins off
 	NotePinsLost // of two such orders, neither of whose writers knew of the other, one is lost
 	NoteReload   // the configuration was changed
+	NoteHold     // the daemon restarts, or has
+	NotePeerHold // a peer's does
 )
 
 var noteKindNames = [...]string{
 	"peer-heard", "peer-silent", "peer-left", "peer-incompatible", "duplicate-name",
 	"view-proposed", "view-joined", "view-cleared", "view-active", "lease-lost",
-	"standby", "deaf", "drain", "resume", "weight", "lingering", "stopped", "pins", "pins-lost", "reload",
+	"standby", "deaf", "drain", "resume", "weight", "lingering", "stopped", "pins", "pins-lost", "reload", "hold", "peer-hold",
 }
 
 func (k NoteKind) String() string {

@@ -35,7 +35,8 @@ func (n *Node) join(v View) {
 			n.dropped(p)
 		}
 	}
-	n.view, n.viewAwake, n.viewSeq, n.stage = v, n.awake, 0, StageJoined
+	n.setView(v)
+	n.viewAwake, n.viewSeq, n.stage = n.awake, 0, StageJoined
 	n.viewProven, n.discord = n.proven, 0
 	n.forgetTrouble()
 	for _, p := range n.peers {
@@ -49,6 +50,11 @@ func (n *Node) join(v View) {
 	n.highest = max(n.highest, v.ID.Number)
 	n.changed = true
 	n.judgePins()
+}
+
+// setView makes a view the one at hand, with its tables.
+func (n *Node) setView(v View) {
+	n.view = v
 	for i := range n.cfg.Pools {
 		n.plan(i)
 	}

@@ -54,7 +54,7 @@ func fullBeat() *ownership.Beat {
 			},
 		},
 		Echo: []ownership.Echo{
-			{Ref: peerRef, Seq: 41, Mutual: true},
+			{Ref: peerRef, Seq: 41, Mutual: true, Held: true},
 			{Ref: ownership.Ref{Name: "node-c", Incarnation: 3}, Seq: 1, Silent: true, Withheld: true, Second: true},
 		},
 		Pins: ownership.PinNews{Digest: 1 << 60, Orders: []ownership.PinOrder{
@@ -64,6 +64,7 @@ func fullBeat() *ownership.Beat {
 		}},
 		Lease:    300 * time.Millisecond,
 		Asks:     200 * time.Millisecond,
+		Hold:     3 * time.Second,
 		Expected: 3,
 		Address:  "192.0.2.1",
 		Health:   []string{"web: nginx fails: connection refused", "disk: 97 % full"},

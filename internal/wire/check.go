@@ -35,6 +35,9 @@ func checkBeat(b *ownership.Beat) error {
 	if b.Lease < 0 || b.Asks < 0 {
 		return fmt.Errorf("beat: negative lease %v, %v", b.Lease, b.Asks)
 	}
+	if b.Hold < 0 || b.Hold > ownership.MaxHold {
+		return fmt.Errorf("beat: a hold of %v, not 0 to %v", b.Hold, ownership.MaxHold)
+	}
 	if err := checkView(&b.View); err != nil {
 		return err
 	}

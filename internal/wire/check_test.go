@@ -26,6 +26,8 @@ func TestSealRefusesWhatOpenWouldRefuse(t *testing.T) {
 		{"another sender", func(b *ownership.Beat) { b.From = peerRef }, nil},
 		{"sequence number 0", func(b *ownership.Beat) { b.Seq = 0 }, ErrSequence},
 		{"a negative lease", func(b *ownership.Beat) { b.Lease = -1 }, nil},
+		{"a negative hold", func(b *ownership.Beat) { b.Hold = -1 }, nil},
+		{"a hold for hours", func(b *ownership.Beat) { b.Hold = ownership.MaxHold + 1 }, nil},
 		{"an unknown stage", func(b *ownership.Beat) { b.Stage = ownership.StageActive + 1 }, nil},
 		{"a view without a number", func(b *ownership.Beat) { b.View.ID.Number = 0 }, nil},
 		{"a view without members", func(b *ownership.Beat) { b.View.Members = nil }, nil},

@@ -88,6 +88,8 @@ func readBeat(body []byte, from ownership.Ref, seq uint64, m *memory) (*ownershi
 			b.Expected = uint16(r.uint(f, ownership.MaxNodes))
 		case beatPins:
 			b.Pins = r.pinNews(f.value)
+		case beatHold:
+			b.Hold = time.Duration(r.uint(f, math.MaxInt64))
 		}
 	}
 	if r.err != nil {
@@ -245,6 +247,7 @@ func (r *reader) echo(msg []byte) (e ownership.Echo) {
 			e.Silent = flags&echoSilent != 0
 			e.Withheld = flags&echoWithheld != 0
 			e.Second = flags&echoSecond != 0
+			e.Held = flags&echoHeld != 0
 		}
 	}
 	return e

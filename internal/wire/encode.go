@@ -10,16 +10,17 @@ import (
 // append function below, a line in its read function in decode.go. Sender and
 // sequence number stand in the header.
 const (
-	beatHost    = 1 // integer
-	beatView    = 2 // message
-	beatStage   = 3 // integer
-	beatFlags   = 4 // integer, bits
-	beatPool    = 5 // message, one per pool
-	beatEcho    = 6 // message, one per peer
-	beatAddress = 7 // text
-	beatHealth  = 8 // text, one per line
-	beatLease   = 9 // integer, nanoseconds
-	// 10, 12 and 13 are spoken for.
+	beatHost    = 1  // integer
+	beatView    = 2  // message
+	beatStage   = 3  // integer
+	beatFlags   = 4  // integer, bits
+	beatPool    = 5  // message, one per pool
+	beatEcho    = 6  // message, one per peer
+	beatAddress = 7  // text
+	beatHealth  = 8  // text, one per line
+	beatLease   = 9  // integer, nanoseconds
+	beatHold    = 10 // integer, nanoseconds
+	// 12 and 13 are spoken for.
 	beatPins     = 11 // message, see pins.go
 	beatExpected = 14 // integer
 	beatAsks     = 15 // integer, nanoseconds
@@ -65,6 +66,7 @@ const (
 	echoSilent   = 1 << 1
 	echoWithheld = 1 << 2
 	echoSecond   = 1 << 3
+	echoHeld     = 1 << 4
 )
 
 // appendBeat writes a beat that has passed checkBeat.
@@ -86,6 +88,7 @@ func appendBeat(b []byte, beat *ownership.Beat) []byte {
 	b = appendUint(b, beatLease, uint64(beat.Lease))
 	b = appendUint(b, beatExpected, uint64(beat.Expected))
 	b = appendUint(b, beatAsks, uint64(beat.Asks))
+	b = appendUint(b, beatHold, uint64(beat.Hold))
 	return appendPinNews(b, beatPins, &beat.Pins)
 }
 
@@ -173,6 +176,9 @@ func appendEcho(b []byte, tag byte, e *ownership.Echo) []byte {
 	}
 	if e.Second {
 		flags |= echoSecond
+	}
+	if e.Held {
+		flags |= echoHeld
 	}
 	b = appendUint(b, echoFlags, flags)
 	return closeAt(b, start)

@@ -165,7 +165,7 @@ func randomBeat(rng *rand.Rand) *ownership.Beat {
 		}
 	}
 	for i := range rng.IntN(ownership.MaxNodes + 1) {
-		b.Echo = append(b.Echo, ownership.Echo{Ref: ref(i), Seq: rng.Uint64(), Mutual: rng.IntN(2) == 0, Silent: rng.IntN(2) == 0, Withheld: rng.IntN(2) == 0, Second: rng.IntN(2) == 0})
+		b.Echo = append(b.Echo, ownership.Echo{Ref: ref(i), Seq: rng.Uint64(), Mutual: rng.IntN(2) == 0, Silent: rng.IntN(2) == 0, Withheld: rng.IntN(2) == 0, Second: rng.IntN(2) == 0, Held: rng.IntN(2) == 0})
 	}
 	return b
 }

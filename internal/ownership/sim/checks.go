@@ -80,6 +80,11 @@ func newChecks(w *world) checks {
 		c.bounds.takeover += bound.Doubt.of(w.s)
 	}
 	c.bounds.agree = agreeWithin(bound, w.s) + trips
+	if holds := w.s.holds(); holds > 0 { // a daemon may never come back from its restart
+		c.bounds.cover += holds
+		c.bounds.takeover += holds
+		c.bounds.agree += holds
+	}
 	return c
 }
 

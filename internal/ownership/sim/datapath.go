@@ -143,6 +143,7 @@ func (w *world) expire(n *node) {
 func (w *world) powerOff(n *node) {
 	n.up = false
 	w.endDaemon(n)
+	n.restart = restart{rebooted: true}
 	w.expire(n)
 	for b := range n.datapath.states {
 		n.datapath.states[b] = ownership.Foreign

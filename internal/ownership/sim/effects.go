@@ -56,6 +56,13 @@ func (w *world) effect(n *node, e ownership.Effect) {
 		w.send(n, &e)
 	case ownership.SetIncarnation:
 		n.incarnation, n.last = e.Incarnation, nil
+	case ownership.Remember:
+		w.remember(n, e.Until)
+	case ownership.Held:
+		w.held(n, e.Until)
+	case ownership.NotHeld:
+		n.restart.asked = false
+		w.tell(n, "does not restart: %s", e.Why)
 	case ownership.WakeAt:
 		w.mix(uint64(e.At))
 		at := max(n.clock.when(e.At), w.now) + n.rng.span(0, n.lag)

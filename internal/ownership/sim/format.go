@@ -139,7 +139,7 @@ func (s *Scenario) FormatOp(op *Op) string {
 		if op.After >= 0 {
 			add(fmt.Sprintf("after %d", op.After))
 		}
-	case Slow, Lag, Dawdle, Flip:
+	case Slow, Lag, Dawdle, Flip, Restart:
 		add(op.Span.String())
 	case Have, Lose:
 		add(s.Pools[op.Amount].Name)

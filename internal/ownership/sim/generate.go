@@ -50,7 +50,7 @@ func Generate(seed uint64) *Scenario {
 	}
 	g.singles(seed)
 	g.reloads(seed)
-	g.s.End = g.at + agreeWithin(DefaultBounds(), g.s) + 4*g.s.Lease + time.Second
+	g.s.End = g.at + agreeWithin(DefaultBounds(), g.s) + g.s.holds() + 4*g.s.Lease + time.Second
 	return g.s
 }
 

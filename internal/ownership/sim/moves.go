@@ -15,6 +15,7 @@ type snapshot struct {
 	valid  bool
 	ops    int
 	single bool // every op since then changes the view once
+	keeps  bool // or not at all
 	owner  []int8
 	at     time.Duration
 }
@@ -30,13 +31,22 @@ func (c *checks) beforeOp(w *world, op *Op) {
 		c.takeSnapshot(w)
 	}
 	c.settled.ops++
+	c.settled.keeps = op.Verb == Restart && c.comesBack(w, op)
 	switch op.Verb {
+	case Restart:
+		c.settled.single = c.settled.single && c.settled.keeps
 	case Start, Stop, Kill, Crash, Drain, Resume, Weight:
 		running := op.Verb == Start && len(op.Nodes) == 1 && w.nodes[op.Nodes[0]].machine != nil
 		c.settled.single = c.settled.single && len(op.Nodes) == 1 && !running
 	default:
 		c.settled.single = false
 	}
+}
+
+// comesBack tells whether the daemon is certain to be back before its lease is over,
+// so that nothing may move.
+func (c *checks) comesBack(w *world, op *Op) bool {
+	return len(op.Nodes) == 1 && op.Span > 0 && op.Span < ownership.HoldTime(w.s.Lease)-2*w.s.Lease
 }
 
 func (c *checks) takeSnapshot(w *world) {
@@ -61,7 +71,7 @@ func (c *checks) checkMoves(w *world) {
 	for b, set := range c.accept {
 		owner := int8(bits.TrailingZeros32(set))
 		allowed := uint16(0)
-		if owner != s.owner[b] {
+		if owner != s.owner[b] && !s.keeps {
 			allowed = 1
 		}
 		if c.free[b].moves > allowed {

@@ -53,6 +53,7 @@ type node struct {
 	burst        int // beats sent since burstAt, an interval at most
 	burstAt      time.Duration
 	thawed       time.Duration // when it last froze no more
+	restart      restart
 
 	// Its ailments.
 	deaf, mute        bool
@@ -87,24 +88,34 @@ func (w *world) start(n *node, config int) {
 	}
 	n.up = true
 	n.life++
+	n.config = config
+	cfg := w.configOf(n)
+	if w.carryOn(n, cfg) {
+		return
+	}
 	n.started = w.now
 	n.incarnation = max(n.incarnation+1, uint64(w.now/time.Millisecond)*MaxNodes+uint64(n.id)+1)
-	n.config = config
 	n.draining = false
 	w.clear(n) // the new daemon clears what it found before its first beat
+	cfg.Self.Incarnation = n.incarnation
+	cfg.Seed = n.rng.next()
+	cfg.Promised = w.promisedBefore(n)
+	n.inForce, n.leaving = n.file, 0
+	n.machine = w.factory(cfg, n.clock.read(w.now))
+	n.wakeDue = true
+	w.pump(n)
+}
+
+func (w *world) configOf(n *node) ownership.Config {
 	cfg := ownership.Config{
-		Self:     ownership.Ref{Name: n.spec.Name, Incarnation: n.incarnation},
+		Self:     ownership.Ref{Name: n.spec.Name},
 		Host:     uint64(n.id) + 1,
 		Address:  n.address(),
 		Interval: n.file.interval, Lease: n.file.lease,
 		Quorum: w.s.Quorum, ExpectedNodes: w.s.Expected,
-		Seed: n.rng.next(),
 	}
-	n.inForce, n.leaving = n.file, 0
 	cfg.Pools = w.poolsOf(n, n.file.pools)
-	n.machine = w.factory(cfg, n.clock.read(w.now))
-	n.wakeDue = true
-	w.pump(n)
+	return cfg
 }
 
 // endDaemon leaves the datapath as it is.
@@ -113,7 +124,7 @@ func (w *world) endDaemon(n *node) {
 	n.life++
 	n.wakeGen++
 	n.frozen, n.resting, n.rested, n.stopping, n.wakeDue, n.frames = false, false, false, false, false, false
-	n.armed = -1
+	n.armed, n.restart.asked = -1, false
 	n.pending, n.inbox, n.last = nil, n.inbox[:0], nil
 	n.queued = false
 }

@@ -82,6 +82,8 @@ func (w *world) performOn(n *node, op *Op) {
 			to.interval, to.lease = op.Span, op.Upto
 		}
 		w.reload(n, to)
+	case Restart:
+		w.askToRestart(n, op.Span)
 	}
 }
 

@@ -19,6 +19,7 @@ const (
 	evLive                 // the daemon looks which lingering connections still live
 	evFlip                 // a link that flips changes
 	evLearned              // a pair has heard each other long enough to know
+	evReturn               // a daemon that restarts is back
 	evAudit                // the checks that look at time passing
 )
 

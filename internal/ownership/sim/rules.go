@@ -78,7 +78,7 @@ func agreeWithin(b Bounds, s *Scenario) time.Duration {
 	most := 0
 	for _, op := range s.Ops {
 		switch op.Verb {
-		case Start, Kill, Crash, Freeze, Deaf, Mute, Unflood, Slow, Lag, Dawdle:
+		case Start, Restart, Kill, Crash, Freeze, Deaf, Mute, Unflood, Slow, Lag, Dawdle:
 			for _, i := range op.Nodes {
 				falls[i]++
 				most = max(most, falls[i])

@@ -66,12 +66,13 @@ const (
 	Have                // the configuration has the pool number Amount from now on
 	Lose                // and no more
 	Beat                // the configuration has another interval (Span) and lease (Upto)
+	Restart             // the daemon restarts without a takeover, away for Span; 0: it never comes back
 	Unflood             // the switch brings the node neither beats nor clients, but other frames
 )
 
 var verbNames = [...]string{
 	"start", "stop", "kill", "crash", "freeze", "thaw", "slow", "lag", "dawdle", "deaf", "mute", "cure",
-	"cut", "mend", "flip", "loss", "delay", "copies", "weight", "drain", "resume", "expect", "have", "lose", "beat", "unflood",
+	"cut", "mend", "flip", "loss", "delay", "copies", "weight", "drain", "resume", "expect", "have", "lose", "beat", "restart", "unflood",
 }
 
 func (v Verb) String() string { return verbNames[v] }

@@ -28,6 +28,8 @@ func (g *generator) planned() {
 			g.on(Stop, i)
 		case g.below(3) == 0:
 			g.add(Op{Verb: Weight, Nodes: []int{i}, Amount: pick(&g.rng, 0, 1, 50, 100, 200)})
+		case g.below(3) == 0:
+			g.restart(i, g.s.Lease/2, 2*g.s.Lease, time.Second)
 		default:
 			g.drained |= bit
 			g.on(Drain, i)
@@ -85,6 +87,10 @@ func (g *generator) fall(i int) {
 	ailments := 14
 	if g.s.Healthy != 0 && len(g.s.Nodes) == 2 {
 		ailments = 8 // of two nodes, nobody can tell which one a bad link makes sick, nor who is slow
+	}
+	if g.below(12) == 0 {
+		g.restart(i, 0, g.s.Lease, 3*time.Second, 4*time.Second)
+		return
 	}
 	switch g.below(ailments) {
 	case 0:
@@ -327,7 +333,7 @@ func (g *generator) chaos() {
 
 func (g *generator) plannedChange(i int) {
 	bit := uint32(1) << i
-	switch g.below(5) {
+	switch g.below(6) {
 	case 0:
 		g.add(Op{Verb: Weight, Nodes: []int{i}, Amount: pick(&g.rng, 0, 1, 50, 100, 200)})
 	case 1:
@@ -342,5 +348,17 @@ func (g *generator) plannedChange(i int) {
 	case 4:
 		g.on(Start, i) // within its own old lease
 		g.down &^= bit
+	case 5:
+		g.restart(i, 0, g.s.Interval, g.s.Lease, 2*time.Second, 4*time.Second)
 	}
+}
+
+// restart has a daemon restart and be away for up to one of these times; 0: for ever.
+func (g *generator) restart(i int, away ...time.Duration) {
+	upto := pick(&g.rng, away...)
+	span := g.span(upto/10, upto)
+	if upto == 0 {
+		g.down |= 1 << i // if it went at all; heal starts it once more
+	}
+	g.add(Op{Verb: Restart, Nodes: []int{i}, Span: span.Truncate(time.Microsecond)})
 }

@@ -119,6 +119,11 @@ func (w *world) handle(e event) {
 		if e.gen == n.life {
 			w.lookForConnections(n)
 		}
+	case evReturn:
+		if e.gen == n.life {
+			w.start(n, n.config)
+			w.checks.changed(w)
+		}
 	case evFlip:
 		w.net.flip(w, e)
 	case evLearned:
