@@ -77,6 +77,10 @@ func TestHooks(t *testing.T) {
 	})
 	order(t, "resume", "--socket", a.Socket())
 	c.even()
+	must(t, a.Host().Run(func() error { return deleteAddress(first, lab.Shared4.String()+"/32") }))
+	expect("drift", func(e hookDocument) bool {
+		return e.Event == "drift" && e.Kind == "drift" && strings.Contains(e.Reason, lab.Shared4.String()) && strings.Contains(e.Reason, "put back")
+	})
 	must(t, b.Kill())
 	expect("a peer that is silent", func(e hookDocument) bool { return e.Event == "peer" && e.Kind == "peer-silent" && e.Peer == b.Name() })
 	expect("a takeover", func(e hookDocument) bool {

@@ -309,8 +309,12 @@ func (k *keeper) conclude(now time.Time) {
 	if why == k.unfit || why == "" && now.Sub(k.fitSince) < steady {
 		return
 	}
-	if k.judge(why) == nil { // else again at the next look
-		k.unfit = why
+	if k.judge(why) != nil {
+		return // the loop is busy: at the next look
+	}
+	k.unfit = why
+	if why != "" {
+		k.log.Warn("this host cannot serve", "event", "drift", "because", why)
 	}
 }
 

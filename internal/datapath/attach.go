@@ -63,6 +63,9 @@ func (d *Datapath) attach(link netcfg.Link, wish config.Datapath, by tc) (*Attac
 // known to belong here, and it stands there while XDP changes.
 func (a *Attachment) install(before []standing, wish config.Datapath) error {
 	index := a.service.Index
+	if err := a.prepareBehind(); err != nil {
+		return err
+	}
 	here := on(index, before)
 	if err := a.tc.put(index, atIngress, a.programs.TC, named(here, atIngress, NameTC, NameAdopt)); err != nil {
 		return err

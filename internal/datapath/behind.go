@@ -8,60 +8,94 @@ import (
 	"github.com/cilium/ebpf/link"
 )
 
-// behind are programs that stand behind the attached ones on the service
-// interface and judge again what these have passed, by TCX links: the kernel
-// lets nobody take one off by its place or program, as others may do with those
+// behind are programs that stand behind the attached ones and judge again what
+// these have passed, by TCX links: the kernel lets nobody take one off by its place or program, as others may do with those
 // that outlive this process (bpf_mprog_pos_exact, kernel/bpf/mprog.c). So no
 // packet is accepted unfiltered, and no message announces another MAC, while
 // somebody has taken the first ones off and Mend has not yet put them back.
 //
 // They end with this process. A kernel without TCX has none.
 type behind struct {
-	announce *ebpf.Program // the announcer once more, counting for itself
-	egress   link.Link
-	ingress  link.Link // only where no XDP program stands in front of the one at tc
+	programs second
+	ingress  stand         // of the service interface, where no XDP program stands in front of the one at tc
+	egress   map[int]stand // of all interfaces, by index
 }
 
-// standBehind puts them there, as the mode wants them.
+// second are the programs at egress once more, counting for themselves: what
+// both see is counted once.
+type second struct {
+	Announce *ebpf.Program `ebpf:"rota_announce"`
+	Guard    *ebpf.Program `ebpf:"rota_guard"`
+}
+
+// stand is a program that stands by a link.
+type stand struct {
+	link.Link
+	program *ebpf.Program
+}
+
+// prepareBehind loads them.
+func (a *Attachment) prepareBehind() error {
+	if a.tc.clsact || a.behind.programs.Guard != nil {
+		return nil
+	}
+	a.behind.egress = make(map[int]stand)
+	return a.datapath.loadAgain(&a.behind.programs, func(spec *ebpf.CollectionSpec, maps map[string]*ebpf.Map) {
+		if m := maps[rotaMapRotaVerdicts]; m != nil {
+			delete(maps, rotaMapRotaVerdicts)
+			_ = m.Close() // a reference of its own
+		}
+	})
+}
+
+// standBehind puts those of the service interface there, as the mode wants them.
 func (a *Attachment) standBehind() error {
 	if a.tc.clsact {
 		return nil
 	}
-	var err error
-	if a.behind.announce == nil {
-		if a.behind.announce, err = a.datapath.secondAnnouncer(); err != nil {
-			return err
-		}
-	}
-	if err := keepLink(&a.behind.egress, a.service.Index, atEgress, a.behind.announce); err != nil {
+	if err := a.standBehindAt(a.service.Index, a.behind.programs.Announce); err != nil {
 		return err
 	}
 	if a.mode != ModeTC {
 		return a.behind.leaveIngress()
 	}
-	return keepLink(&a.behind.ingress, a.service.Index, atIngress, a.programs.Adopt)
+	var err error
+	a.behind.ingress, err = a.behind.ingress.keep(a.service.Index, atIngress, a.programs.Adopt)
+	return err
 }
 
-// keepLink makes the program stand last at a place by a link, if it does not yet.
-func keepLink(l *link.Link, index int, at place, p *ebpf.Program) error {
-	if *l != nil && linked(*l) {
+// standBehindAt puts one behind what stands at egress of any interface.
+func (a *Attachment) standBehindAt(index int, p *ebpf.Program) error {
+	if a.tc.clsact {
 		return nil
 	}
-	if *l != nil {
-		_ = (*l).Close() // somebody has detached it: there is nothing left to lose
-		*l = nil
+	s, err := a.behind.egress[index].keep(index, atEgress, p)
+	if a.behind.egress[index] = s; err != nil || s.Link == nil {
+		delete(a.behind.egress, index)
 	}
-	made, err := link.AttachTCX(link.TCXOptions{Interface: index, Program: p, Attach: tcxType(at), Anchor: link.Tail()})
-	if err != nil {
-		return fmt.Errorf("attach a second program at %s: %w", at, err)
-	}
-	*l = made
-	return nil
+	return err
 }
 
-// linked tells whether the link is attached still: one that was detached is of no interface.
-func linked(l link.Link) bool {
-	info, err := l.Info()
+// keep makes the program stand last at a place by a link, if it does not yet.
+func (s stand) keep(index int, at place, p *ebpf.Program) (stand, error) {
+	if s.stands() && s.program == p {
+		return s, nil
+	}
+	// Another one is to stand there, or somebody has detached it: there is nothing left to lose.
+	_ = s.leave()
+	l, err := link.AttachTCX(link.TCXOptions{Interface: index, Program: p, Attach: tcxType(at), Anchor: link.Tail()})
+	if err != nil {
+		return stand{}, fmt.Errorf("attach a second program at %s: %w", at, err)
+	}
+	return stand{l, p}, nil
+}
+
+// stands tells whether the link is attached still: one that was detached is of no interface.
+func (s stand) stands() bool {
+	if s.Link == nil {
+		return false
+	}
+	info, err := s.Info()
 	if err != nil {
 		return false
 	}
@@ -69,38 +103,39 @@ func linked(l link.Link) bool {
 	return tcx != nil && tcx.Ifindex != 0
 }
 
-func (b *behind) leaveIngress() error {
-	if b.ingress == nil {
+func (s stand) leave() error {
+	if s.Link == nil {
 		return nil
 	}
-	err := b.ingress.Close()
-	b.ingress = nil
+	return s.Close()
+}
+
+func (b *behind) leaveIngress() error {
+	err := b.ingress.leave()
+	b.ingress = stand{}
 	return err
+}
+
+// forget lets go of those on interfaces that have gone.
+func (b *behind) forget(there func(index int) bool) {
+	for index, s := range b.egress {
+		if !there(index) {
+			_ = s.leave() // it stands nowhere
+			delete(b.egress, index)
+		}
+	}
 }
 
 func (b *behind) close() error {
 	errs := []error{b.leaveIngress()}
-	if b.egress != nil {
-		errs = append(errs, b.egress.Close())
+	for _, s := range b.egress {
+		errs = append(errs, s.leave())
 	}
-	if b.announce != nil {
-		errs = append(errs, b.announce.Close())
+	for _, p := range []*ebpf.Program{b.programs.Announce, b.programs.Guard} {
+		if p != nil {
+			errs = append(errs, p.Close())
+		}
 	}
 	*b = behind{}
 	return errors.Join(errs...)
-}
-
-// secondAnnouncer loads the announcer once more, upon the same maps but for
-// the counters: what both see is counted once.
-func (d *Datapath) secondAnnouncer() (*ebpf.Program, error) {
-	var second struct {
-		Announce *ebpf.Program `ebpf:"rota_announce"`
-	}
-	err := d.loadAgain(&second, func(spec *ebpf.CollectionSpec, maps map[string]*ebpf.Map) {
-		if m := maps[rotaMapRotaVerdicts]; m != nil {
-			delete(maps, rotaMapRotaVerdicts)
-			_ = m.Close() // a reference of its own
-		}
-	})
-	return second.Announce, err
 }

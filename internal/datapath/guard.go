@@ -1,6 +1,7 @@
 package datapath
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -44,22 +45,25 @@ func (a *Attachment) guardAll() error {
 	if err != nil {
 		return err
 	}
-	maps.DeleteFunc(a.guards.on, func(index int, _ *ebpf.Program) bool {
-		return !slices.ContainsFunc(links, func(l netcfg.Link) bool { return l.Index == index })
-	})
+	there := func(index int) bool {
+		return slices.ContainsFunc(links, func(l netcfg.Link) bool { return l.Index == index })
+	}
+	maps.DeleteFunc(a.guards.on, func(index int, _ *ebpf.Program) bool { return !there(index) })
+	a.behind.forget(there)
+	var errs []error
 	for _, l := range links {
 		if l.Index == a.service.Index || l.Loopback || !l.Ethernet {
 			continue
 		}
-		p := a.programs.Guard
+		p, second := a.programs.Guard, a.behind.programs.Guard
 		if below(a.service, l, links) {
-			p = a.programs.Announce
+			p, second = a.programs.Announce, a.behind.programs.Announce
 		}
-		if err := a.guard(l, p); err != nil && !gone(l.Index) {
-			return fmt.Errorf("guard %s: %w", l.Name, err)
+		if err := errors.Join(a.guard(l, p), a.standBehindAt(l.Index, second)); err != nil && !gone(l.Index) {
+			errs = append(errs, fmt.Errorf("guard %s: %w", l.Name, err))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // below: the service interface sends through l (it is a vlan or macvlan of l, or

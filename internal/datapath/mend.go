@@ -46,6 +46,7 @@ func (a *Attachment) Missing() ([]string, error) {
 	}
 	for index, p := range a.guards.on {
 		ok, err := a.tc.stands(index, atEgress, p)
+		ok = ok && (a.tc.clsact || a.behind.egress[index].stands())
 		switch {
 		case ok:
 		case gone(index): // Mend forgets it
@@ -54,6 +55,12 @@ func (a *Attachment) Missing() ([]string, error) {
 		default:
 			missing = append(missing, fmt.Sprintf("the guard of %s", nameOf(index)))
 		}
+	}
+	if !a.tc.clsact && !a.behind.egress[a.service.Index].stands() {
+		missing = append(missing, fmt.Sprintf("the second program at %s of %s", atEgress, a.service.Name))
+	}
+	if !a.tc.clsact && a.mode == ModeTC && !a.behind.ingress.stands() {
+		missing = append(missing, fmt.Sprintf("the second program at %s of %s", atIngress, a.service.Name))
 	}
 	slices.Sort(missing)
 	return missing, nil
@@ -67,7 +74,7 @@ func (a *Attachment) Mend() error {
 		return err
 	}
 	if len(missing) == 0 {
-		return errors.Join(a.guardAll(), a.standBehind())
+		return a.guardAll()
 	}
 	all, err := surveyNamespace()
 	if err != nil {
@@ -86,7 +93,7 @@ func (a *Attachment) Covered() bool {
 }
 
 func (a *Attachment) judged() bool {
-	if a.behind.ingress != nil && linked(a.behind.ingress) {
+	if a.behind.ingress.stands() {
 		return true
 	}
 	for _, p := range []*ebpf.Program{a.programs.TC, a.programs.Adopt} {
@@ -98,7 +105,7 @@ func (a *Attachment) judged() bool {
 }
 
 func (a *Attachment) rewritten() bool {
-	if a.behind.egress != nil && linked(a.behind.egress) {
+	if a.behind.egress[a.service.Index].stands() {
 		return true
 	}
 	ok, err := a.tc.stands(a.service.Index, atEgress, a.programs.Announce)
