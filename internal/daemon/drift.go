@@ -80,7 +80,9 @@ func (k *keeper) run(ctx context.Context) error {
 	defer tick.Stop()
 	for links := true; ; {
 		began := time.Now()
-		k.look(began, links)
+		if k.look(began, links) {
+			k.conclude(began)
+		}
 		took := time.Since(began)
 		rest.Reset(max(lookRest, lookShare*took))
 		tick.Reset(max(lookEach, lookShare*took))
@@ -96,11 +98,14 @@ func (k *keeper) run(ctx context.Context) error {
 	}
 }
 
-// look puts back what is missing. links: interfaces may have appeared.
-func (k *keeper) look(now time.Time, links bool) {
+// look puts back what is missing. links: interfaces may have appeared. It is
+// false if there is no interface any more, which the loop notices, and ends.
+func (k *keeper) look(now time.Time, links bool) bool {
+	k.host.setting.Lock()
+	defer k.host.setting.Unlock()
 	link, err := netcfg.LinkByIndex(k.host.link.Index)
 	if errors.Is(err, netcfg.ErrNoInterface) {
-		return // the loop notices, and ends
+		return false
 	}
 	k.troubles, k.missing = nil, nil
 	switch {
@@ -123,7 +128,7 @@ func (k *keeper) look(now time.Time, links bool) {
 		k.keepWays(link)
 		k.lookForForeign(link)
 	}
-	k.conclude(now)
+	return true
 }
 
 // keepPrograms tells whether shared addresses may be there.
@@ -289,7 +294,8 @@ func (k *keeper) trouble(text string) {
 	}
 }
 
-// conclude hands over for what is wrong, at once, and takes part again when
+// conclude is the verdict of a look. It waits for the loop, so nothing is locked
+// now. It hands over for what is wrong, at once, and takes part again when
 // nothing has been for a while.
 func (k *keeper) conclude(now time.Time) {
 	for what, d := range k.dampers {

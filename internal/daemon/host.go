@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sync"
 
 	"github.com/rota-cluster/rota/internal/config"
 	"github.com/rota-cluster/rota/internal/datapath"
@@ -15,6 +16,9 @@ import (
 
 // host is what the daemon has set up on this host.
 type host struct {
+	// setting is held by who changes what is set up here, or puts it back.
+	setting sync.Mutex
+
 	cfg        *config.Config
 	link       netcfg.Link
 	frames     *netcfg.FrameCounter // of link

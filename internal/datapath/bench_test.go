@@ -26,6 +26,21 @@ func emptyXDP(b *testing.B) *ebpf.Program {
 	return p
 }
 
+// emptyTC does the same at tc.
+func emptyTC(b *testing.B) *ebpf.Program {
+	b.Helper()
+	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Type:         ebpf.SchedCLS,
+		License:      "GPL",
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, -1), asm.Return()},
+	})
+	if err != nil {
+		b.Fatalf("this benchmark loads BPF programs and needs root: %v", err)
+	}
+	b.Cleanup(func() { _ = p.Close() })
+	return p
+}
+
 // repeat runs a program n times on a frame and tells the mean time of a run.
 func repeat(b *testing.B, p *ebpf.Program, frame []byte, n int) time.Duration {
 	b.Helper()
@@ -60,6 +75,10 @@ func BenchmarkVerdict(b *testing.B) {
 		{"foreign, IPv6", d.programs.RotaXdp, ack6, ownership.Foreign},
 		{"mine, IPv4", d.programs.RotaXdp, ack4, ownership.Mine},
 		{"mine, IPv6", d.programs.RotaXdp, ack6, ownership.Mine},
+		{"empty program at tc", emptyTC(b), ack4, ownership.Mine},
+		{"mine at tc, IPv4", d.programs.RotaTc, ack4, ownership.Mine},
+		{"mine, judged again behind it, IPv4", d.programs.RotaAdopt, ack4, ownership.Mine},
+		{"other address, behind it", d.programs.RotaAdopt, frame(ip4(client4, other4, tcp(1234, 80, tcpACK))), ownership.Mine},
 		{"lingering, IPv4", d.programs.RotaXdp, ack4, ownership.Lingering},
 		{"lingering, IPv6", d.programs.RotaXdp, ack6, ownership.Lingering},
 		{"contested SYN, IPv4", d.programs.RotaXdp, frame(ip4(client4, web4, tcp(1234, 80, tcpSYN))), ownership.Contested},
