@@ -79,7 +79,15 @@ func cluster(t testing.TB, nodes int, p profile) *lab.Lab {
 	l, err := lab.New(lab.Options{Nodes: nodes, Interval: p.interval, Lease: p.lease, Idle: true, Binary: rota})
 	must(t, err)
 	must(t, l.Start(soon(t)))
-	t.Cleanup(func() { must(t, l.Close()) })
+	t.Cleanup(func() {
+		for _, n := range l.Nodes() {
+			if t.Failed() {
+				text, _ := os.ReadFile(n.LogFile())
+				t.Logf("%s said:\n%s", n.Name(), text)
+			}
+		}
+		must(t, l.Close())
+	})
 	return l
 }
 
