@@ -19,6 +19,8 @@ func TestOrders(t *testing.T) {
 		t.Run("two drains at once", func(t *testing.T) { testTwoDrains(c.in(t)) })
 		t.Run("weight", func(t *testing.T) { testWeight(c.in(t)) })
 		t.Run("pins", func(t *testing.T) { testPins(c.in(t)) })
+		t.Run("orders from afar", func(t *testing.T) { testFromAfar(c.in(t)) })
+		t.Run("drains that race", func(t *testing.T) { testRacingDrains(c.in(t)) })
 		t.Run("restart", func(t *testing.T) { testRestart(c.in(t)) })
 	})
 }

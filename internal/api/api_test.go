@@ -57,13 +57,15 @@ func (f *fake) Drain(ctx context.Context, r DrainRequest) error {
 		<-ctx.Done()
 		return ctx.Err()
 	}
-	return f.order("drain %s", r.Reason)
+	return f.order("drain %s %s %d %v", r.Reason, r.Node, r.TimeoutMS, r.Force)
 }
-func (f *fake) Resume(context.Context) error { return f.order("resume") }
+func (f *fake) Resume(_ context.Context, r ResumeRequest) error { return f.order("resume %s", r.Node) }
 func (f *fake) Pins(_ context.Context, r PinsRequest) (PinsDone, error) {
 	return PinsDone{Pool: "web", Node: "node-a", Buckets: 3}, f.order("pins %+v", r)
 }
-func (f *fake) SetWeight(_ context.Context, w uint16) error { return f.order("weight %d", w) }
+func (f *fake) SetWeight(_ context.Context, r WeightRequest) error {
+	return f.order("weight %d %s", *r.Weight, r.Node)
+}
 
 func (f *fake) Events(since uint64) ([]Event, <-chan struct{}) {
 	f.mu.Lock()
@@ -154,15 +156,15 @@ func TestOrders(t *testing.T) {
 	f := &fake{}
 	c := NewClient(serve(t, f))
 	for _, err := range []error{
-		c.Drain(t.Context(), DrainRequest{Reason: "new kernel"}),
-		c.Resume(t.Context()),
-		c.SetWeight(t.Context(), 1000),
+		c.On("node-b").Drain(t.Context(), DrainRequest{Reason: "new kernel"}),
+		c.On("node-b").Resume(t.Context()),
+		c.On("node-b").SetWeight(t.Context(), 1000),
 	} {
 		if err != nil {
 			t.Error(err)
 		}
 	}
-	if want := []string{"drain new kernel", "resume", "weight 1000"}; !reflect.DeepEqual(f.orders, want) {
+	if want := []string{"drain new kernel node-b 0 false", "resume node-b", "weight 1000 node-b"}; !reflect.DeepEqual(f.orders, want) {
 		t.Errorf("got %q, want %q", f.orders, want)
 	}
 }
@@ -203,7 +205,7 @@ func TestStrangeRequests(t *testing.T) {
 	}{
 		{"an unknown path", "GET", "/v9/status", "", 404, "does not know GET /v9/status"},
 		{"an order as a question", "GET", "/v1/drain", "", 404, "does not know GET /v1/drain"},
-		{"an order with a field that is not known", "POST", "/v1/drain", `{"force":true}`, 400, `unknown field \"force\"`},
+		{"an order with a field that is not known", "POST", "/v1/drain", `{"gently":true}`, 400, `unknown field \"gently\"`},
 		{"an order that is not JSON", "POST", "/v1/weight", `{`, 400, "the order cannot be read"},
 		{"an order that is too long", "POST", "/v1/drain", `{"reason":"` + strings.Repeat("a", maxBody) + `"}`, 400, "too large"},
 		{"a weight below zero", "POST", "/v1/weight", `{"weight":-1}`, 400, "cannot be read"},

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,6 +19,10 @@ import (
 // answerTimeout is how long a client waits for a daemon, which answers in milliseconds if it is well.
 const answerTimeout = 5 * time.Second
 
+// orderTimeout is longer: another node may have to answer first, and with the
+// longest interval between beats that takes its time.
+const orderTimeout = time.Minute
+
 // maxAnswer bounds what a client reads: a status of 64 pools of 65536 scattered buckets.
 const maxAnswer = 64 << 20
 
@@ -25,6 +30,7 @@ const maxAnswer = 64 << 20
 type Client struct {
 	socket string
 	http   *http.Client
+	node   string // that orders are for, "": the one that answers on the socket
 }
 
 // NewClient makes a client; nothing is opened before the first question.
@@ -32,8 +38,11 @@ func NewClient(socket string) *Client {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 	}
-	return &Client{socket, &http.Client{Transport: &http.Transport{DialContext: dial, DisableCompression: true}}}
+	return &Client{socket: socket, http: &http.Client{Transport: &http.Transport{DialContext: dial, DisableCompression: true}}}
 }
+
+// On is a client whose orders are for another node; "" is the one it asks.
+func (c *Client) On(node string) *Client { return &Client{c.socket, c.http, node} }
 
 // Status asks for a snapshot.
 func (c *Client) Status(ctx context.Context) (*Status, error) {
@@ -69,17 +78,18 @@ func explainPath(q ExplainQuery) string {
 
 // Drain orders the node to hand over everything.
 func (c *Client) Drain(ctx context.Context, r DrainRequest) error {
+	r.Node = cmp.Or(r.Node, c.node)
 	return c.ask(ctx, http.MethodPost, "/v1/drain", r, nil)
 }
 
 // Resume ends or cancels a drain.
 func (c *Client) Resume(ctx context.Context) error {
-	return c.ask(ctx, http.MethodPost, "/v1/resume", struct{}{}, nil)
+	return c.ask(ctx, http.MethodPost, "/v1/resume", ResumeRequest{Node: c.node}, nil)
 }
 
 // SetWeight orders what the node wants to carry.
 func (c *Client) SetWeight(ctx context.Context, weight uint16) error {
-	return c.ask(ctx, http.MethodPost, "/v1/weight", WeightRequest{&weight}, nil)
+	return c.ask(ctx, http.MethodPost, "/v1/weight", WeightRequest{Node: c.node, Weight: &weight}, nil)
 }
 
 // Pins orders that buckets belong to a node, or takes pins off.
@@ -115,7 +125,11 @@ func (c *Client) Events(ctx context.Context, since uint64, follow bool, each fun
 }
 
 func (c *Client) ask(ctx context.Context, method, path string, order, to any) error {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	timeout := answerTimeout
+	if method == http.MethodPost {
+		timeout = orderTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	resp, err := c.send(ctx, method, path, order)
 	if err != nil {

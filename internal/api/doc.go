@@ -9,8 +9,9 @@
 //	GET  /v1/explain?src=A[:P]&dst=A[:P]  Explanation
 //	GET  /v1/events?since=N&follow=1    Events, one JSON object a line
 //	POST /v1/drain   DrainRequest
-//	POST /v1/resume
+//	POST /v1/resume  ResumeRequest
 //	POST /v1/weight  WeightRequest
+//	POST /v1/pins    PinsRequest → PinsDone
 //
 // Anything but a status of 200 comes with {"error": {"code": …, "message": …}}.
 package api

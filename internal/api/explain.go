@@ -112,13 +112,25 @@ type Pin struct {
 	At   time.Time `json:"at"`
 }
 
-// DrainRequest asks a node to hand over everything.
+// DrainRequest asks a node to hand over everything. It is refused if no other would
+// serve then.
 type DrainRequest struct {
+	Node   string `json:"node,omitempty"`   // "": the one that is asked, as in all orders
 	Reason string `json:"reason,omitempty"` // for the record; one line
+	// TimeoutMS is how long connections may outlive the drain, in place of the
+	// pools' drain_timeout. 0: those.
+	TimeoutMS int64 `json:"timeout_ms,omitempty"`
+	Force     bool  `json:"force,omitempty"` // although nobody else serves
+}
+
+// ResumeRequest ends or cancels a node's drain.
+type ResumeRequest struct {
+	Node string `json:"node,omitempty"`
 }
 
 // WeightRequest changes what a node wants to carry.
 type WeightRequest struct {
+	Node   string  `json:"node,omitempty"`
 	Weight *uint16 `json:"weight"` // 0 … 1000, needed
 }
 

@@ -20,8 +20,8 @@ type Backend interface {
 	Status() Status
 	Explain(ExplainQuery) (Explanation, error)
 	Drain(context.Context, DrainRequest) error
-	Resume(context.Context) error
-	SetWeight(context.Context, uint16) error
+	Resume(context.Context, ResumeRequest) error
+	SetWeight(context.Context, WeightRequest) error
 	Pins(context.Context, PinsRequest) (PinsDone, error)
 	// Events are those after since that are still kept, oldest first, and a
 	// channel that is closed when there is another.
@@ -83,12 +83,12 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET /v1/explain", s.explain)
 	mux.HandleFunc("GET /v1/events", s.events)
 	mux.HandleFunc("POST /v1/drain", order(func(ctx context.Context, r DrainRequest) error { return s.backend.Drain(ctx, r) }))
-	mux.HandleFunc("POST /v1/resume", order(func(ctx context.Context, _ struct{}) error { return s.backend.Resume(ctx) }))
+	mux.HandleFunc("POST /v1/resume", order(func(ctx context.Context, r ResumeRequest) error { return s.backend.Resume(ctx, r) }))
 	mux.HandleFunc("POST /v1/weight", order(func(ctx context.Context, r WeightRequest) error {
 		if err := r.check(); err != nil {
 			return err
 		}
-		return s.backend.SetWeight(ctx, *r.Weight)
+		return s.backend.SetWeight(ctx, r)
 	}))
 	mux.HandleFunc("POST /v1/pins", orderAnswered(func(ctx context.Context, r PinsRequest) (PinsDone, error) { return s.backend.Pins(ctx, r) }))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

@@ -100,15 +100,18 @@ type Path struct {
 
 // Node is what this node knows of one node.
 type Node struct {
-	Name        string   `json:"name"`
-	Incarnation uint64   `json:"incarnation"`
-	State       State    `json:"state"`
-	Address     string   `json:"address"` // its own, "" if unknown
-	Weight      int      `json:"weight"`
-	HeardMS     int64    `json:"heard_ms_ago"` // 0 for this node itself
-	Path        string   `json:"path"`         // by which it is heard: service, second, unicast; "" if it is not
-	Health      []string `json:"health"`       // what ails it, in plain words
-	Self        bool     `json:"self"`
+	Name        string `json:"name"`
+	Incarnation uint64 `json:"incarnation"`
+	State       State  `json:"state"`
+	Address     string `json:"address"` // its own, "" if unknown
+	Weight      int    `json:"weight"`
+	// Owned and Lingering count buckets of all pools, by the node's own word.
+	Owned     int      `json:"owned"`
+	Lingering int      `json:"lingering"`
+	HeardMS   int64    `json:"heard_ms_ago"` // 0 for this node itself
+	Path      string   `json:"path"`         // by which it is heard: service, second, unicast; "" if it is not
+	Health    []string `json:"health"`       // what ails it, in plain words
+	Self      bool     `json:"self"`
 }
 
 // Pool is one pool as this node sees it.
@@ -156,6 +159,18 @@ func (s *Status) Drained() bool {
 		}
 	}
 	return s.State == Draining
+}
+
+// DrainOf tells how far another node's drain is, by what this node hears of it:
+// whether nothing is left on it, and whether it serves on because nobody else can.
+func (s *Status) DrainOf(node string) (state State, drained, servesOn bool) {
+	for _, n := range s.Nodes {
+		if n.Name == node {
+			drains := n.State == Draining
+			return n.State, drains && n.Owned+n.Lingering == 0, drains && n.Owned > 0 && s.View.Agreed
+		}
+	}
+	return "", false, false
 }
 
 // ServesOn tells whether the node drains and accepts connections all the same,
@@ -214,6 +229,9 @@ const (
 	WarnPoolsDiffer     = "pools-differ"
 	WarnAddressesDiffer = "addresses-differ"
 )
+
+// WarnServesOn: the node drains, and accepts connections because nobody else can.
+const WarnServesOn = "serves-on"
 
 // Codes of warnings about pins.
 const (

@@ -65,10 +65,10 @@ func (f *fake) Drain(_ context.Context, r api.DrainRequest) error {
 	f.mu.Lock()
 	f.status.State = api.Draining
 	f.mu.Unlock()
-	return f.order("drain " + r.Reason)
+	return f.order(strings.TrimSpace(fmt.Sprintln("drain", r.Reason, r.Node, r.TimeoutMS, r.Force)))
 }
 
-func (f *fake) Resume(context.Context) error {
+func (f *fake) Resume(context.Context, api.ResumeRequest) error {
 	return errors.Join(f.order("resume"), api.Refused("node-a does not drain"))
 }
 
@@ -80,7 +80,9 @@ func (f *fake) Pins(_ context.Context, r api.PinsRequest) (api.PinsDone, error) 
 	return api.PinsDone{Pool: "web", Node: cmp.Or(r.Node, "node-a"), Buckets: len(list)}, f.order(fmt.Sprintf("pins %+v", r))
 }
 
-func (f *fake) SetWeight(_ context.Context, w uint16) error { return f.order(fmt.Sprint("weight ", w)) }
+func (f *fake) SetWeight(_ context.Context, r api.WeightRequest) error {
+	return f.order(strings.TrimSpace(fmt.Sprint("weight ", *r.Weight, " ", r.Node)))
+}
 
 func (f *fake) Events(uint64) ([]api.Event, <-chan struct{}) { return nil, nil }
 
@@ -302,13 +304,13 @@ func TestOrders(t *testing.T) {
 	if got := run(t, "weight", "50", "--socket", socket); got != (result{0, "weight 50\n", ""}) {
 		t.Errorf("%+v", got)
 	}
-	if got := run(t, "drain", "--reason", "new kernel", "--socket", socket); got.code != 0 || !strings.HasPrefix(got.out, "draining") {
+	if got := run(t, "drain", "--reason", "new kernel", "--node", "node-b", "--timeout", "90s", "--force", "--socket", socket); got.code != 0 || !strings.HasPrefix(got.out, "draining") {
 		t.Errorf("%+v", got)
 	}
 	if got := run(t, "resume", "--socket", socket); got != (result{1, "", "rota: node-a does not drain\n"}) {
 		t.Errorf("%+v", got)
 	}
-	if want := "weight 50,drain new kernel,resume"; strings.Join(f.orders, ",") != want {
+	if want := "weight 50,drain new kernel node-b 90000 true,resume"; strings.Join(f.orders, ",") != want {
 		t.Errorf("got %v", f.orders)
 	}
 }

@@ -19,56 +19,99 @@ const drainLook = 200 * time.Millisecond
 // servesOnLooks: a handover is over long before.
 const servesOnLooks = 15
 
+// waitGrace is how much longer than its timeout a drain may take: the host's
+// sockets are looked at every second.
+const waitGrace = 5 * time.Second
+
+const nodeHelp = `With --node the order is for another node, which any node passes on, and the
+command returns when that one has accepted; it fails if there is no such node,
+if it cannot be reached, or if it refuses.`
+
+func addNode(cmd *cobra.Command, node *string) {
+	cmd.Flags().StringVar(node, "node", "", "the order is for the node of this `NAME`")
+}
+
 func (p *program) drain() *cobra.Command {
 	var wait bool
-	var reason string
+	var timeout time.Duration
+	var r api.DrainRequest
 	cmd := &cobra.Command{
 		Use:   "drain",
 		Short: "Hand everything over to the other nodes; open connections go on",
 		Long: `Hand every bucket of this node over to the others. Open connections stay here
-until they end or the pool's drain_timeout is over; new ones go to the others.
-Returns when the daemon has accepted; with --wait when nothing is left here.
-Refused when no other node could take over. It lasts until rota resume or the
-daemon's next start.`,
+until they end or the pool's drain_timeout is over, or --timeout; new ones go
+to the others. Returns when the daemon has accepted; with --wait when nothing
+is left here. It lasts until rota resume or the daemon's next start.
+
+Refused when no other node serves that stays: of nodes that are drained at the
+same time, the last is refused. With --force it drains all the same; if really
+nobody else serves, it goes on serving, and says that it is degraded.
+
+` + nodeHelp,
 		Example: `  rota drain --reason "new kernel"
-  rota drain --wait && reboot`,
+  rota drain --wait && reboot
+  rota drain --wait --timeout 30s --node node-b`,
 		Args: arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := p.client().Drain(cmd.Context(), api.DrainRequest{Reason: reason}); err != nil {
+			if cmd.Flags().Changed("timeout") && (timeout < time.Millisecond || timeout > config.MaxDrainTimeout) {
+				return badUsage("--timeout %v: write 1ms to %v", timeout, config.MaxDrainTimeout)
+			}
+			r.TimeoutMS = timeout.Milliseconds()
+			if err := p.client().Drain(cmd.Context(), r); err != nil {
 				return err
 			}
 			if wait {
-				return p.waitDrained(cmd.Context())
+				return p.waitDrained(cmd.Context(), r.Node, timeout)
 			}
 			_, err := fmt.Fprintln(p.Stdout, "draining; rota status tells what is left, rota resume ends it")
 			return err
 		},
 	}
-	cmd.Flags().BoolVar(&wait, "wait", false, "return when nothing is left on this node")
-	cmd.Flags().StringVar(&reason, "reason", "", "one line of `TEXT` for the record")
+	cmd.Flags().BoolVar(&wait, "wait", false, "return when nothing is left on the node")
+	cmd.Flags().DurationVar(&timeout, "timeout", 0, "connections are cut after this `TIME`, e.g. 30s")
+	cmd.Flags().BoolVar(&r.Force, "force", false, "although no other node serves")
+	cmd.Flags().StringVar(&r.Reason, "reason", "", "one line of `TEXT` for the record")
+	addNode(cmd, &r.Node)
 	return cmd
 }
 
 // waitDrained returns when the node has nothing left, or does not drain any more.
-func (p *program) waitDrained(ctx context.Context) error {
+// With a timeout it does not wait for much longer than that.
+func (p *program) waitDrained(ctx context.Context, node string, timeout time.Duration) error {
+	asked := ctx
+	if timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout+waitGrace)
+		defer cancel()
+	}
 	tick := time.NewTicker(drainLook)
 	defer tick.Stop()
-	last := 0 // looks in a row at which the others left everything to this node
+	last := 0 // looks in a row at which the others left everything to the node
 	for {
 		st, err := p.client().Status(ctx)
+		var state api.State
+		var drained, servesOn bool
+		name := node
+		if err == nil && node == "" {
+			name, state, drained, servesOn = st.Node, st.State, st.Drained(), st.ServesOn()
+		} else if err == nil {
+			state, drained, servesOn = st.DrainOf(node)
+		}
 		switch {
-		case ctx.Err() != nil:
+		case asked.Err() != nil:
 			return errors.New("stopped waiting; the node drains on, rota resume ends it")
+		case ctx.Err() != nil:
+			return fmt.Errorf("not drained within %v; rota status tells what is left", timeout+waitGrace)
 		case err != nil:
 			return err
-		case st.Drained():
-			_, err := fmt.Fprintf(p.Stdout, "drained: nothing is left on %s\n", st.Node)
+		case drained:
+			_, err := fmt.Fprintf(p.Stdout, "drained: nothing is left on %s\n", name)
 			return err
-		case st.State != api.Draining:
-			return fmt.Errorf("the drain was ended: %s is %s", st.Node, st.State)
-		case st.ServesOn():
+		case state != api.Draining:
+			return fmt.Errorf("the drain was ended: %s is %s", name, state)
+		case servesOn:
 			if last++; last >= servesOnLooks {
-				return fmt.Errorf("nobody else takes over: %s goes on serving", st.Node)
+				return fmt.Errorf("nobody else takes over: %s goes on serving", name)
 			}
 		default:
 			last = 0
@@ -81,43 +124,55 @@ func (p *program) waitDrained(ctx context.Context) error {
 }
 
 func (p *program) resume() *cobra.Command {
-	return &cobra.Command{
+	var node string
+	cmd := &cobra.Command{
 		Use:   "resume",
 		Short: "End or cancel a drain: take part again",
 		Long: `End or cancel a drain: this node takes its share again. Open connections go on.
-Returns when the daemon has accepted.`,
-		Example: `  rota resume`,
-		Args:    arguments(),
+Returns when the daemon has accepted.
+
+` + nodeHelp,
+		Example: `  rota resume
+  rota resume --node node-b`,
+		Args: arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := p.client().Resume(cmd.Context()); err != nil {
+			if err := p.client().On(node).Resume(cmd.Context()); err != nil {
 				return err
 			}
 			_, err := fmt.Fprintln(p.Stdout, "resumed")
 			return err
 		},
 	}
+	addNode(cmd, &node)
+	return cmd
 }
 
 func (p *program) weight() *cobra.Command {
-	return &cobra.Command{
+	var node string
+	cmd := &cobra.Command{
 		Use:   "weight N",
 		Short: "Change this node's share against the others'",
 		Long: `Change this node's weight, 0 to 1000, in all pools: with 50 it owns half of what
 a node with 100 owns, with 0 nothing as long as another node has more. Open
 connections go on. Returns when the daemon has accepted. It lasts until the
-daemon's next start, which takes node.weight of the configuration.`,
-		Example: `  rota weight 50`,
-		Args:    arguments("N"),
+daemon's next start, which takes node.weight of the configuration.
+
+` + nodeHelp,
+		Example: `  rota weight 50
+  rota weight 50 --node node-b`,
+		Args: arguments("N"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			n, err := strconv.ParseUint(args[0], 10, 16)
 			if err != nil || n > config.MaxWeight {
 				return badUsage("%q is not a weight; write a whole number from 0 to %d", args[0], config.MaxWeight)
 			}
-			if err := p.client().SetWeight(cmd.Context(), uint16(n)); err != nil {
+			if err := p.client().On(node).SetWeight(cmd.Context(), uint16(n)); err != nil {
 				return err
 			}
 			_, err = fmt.Fprintf(p.Stdout, "weight %d\n", n)
 			return err
 		},
 	}
+	addNode(cmd, &node)
+	return cmd
 }

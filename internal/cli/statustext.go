@@ -120,7 +120,7 @@ func troubles(st *api.Status) []trouble {
 func severity(p paint) int { return slices.Index([]paint{bad, warn, good, plain}, p) }
 
 // toldAlready are the warnings that say what the numbers tell.
-var toldAlready = []string{api.WarnNotServing, api.WarnPeerSilent, api.WarnPeerIncompatible, api.WarnOneWay}
+var toldAlready = []string{api.WarnNotServing, api.WarnPeerSilent, api.WarnPeerIncompatible, api.WarnOneWay, api.WarnServesOn}
 
 // whyNot is the daemon's reason for not serving.
 func whyNot(st *api.Status) string {

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/rota-cluster/rota/internal/api"
@@ -34,7 +33,8 @@ func newLoop(cfg *config.Config, h *host, own ownership.Config, tx *peer.Transpo
 		keepIncarnation: func(n uint64) error { return writeIncarnation(filepath.Join(cfg.StateDir, incarnationFile), n) },
 		events:          events, herald: newHerald(cfg, tell), strangers: newStrangers(h.addresses(), log),
 		name: cfg.Node.Name, frameCounter: h.frames, interval: cfg.Heartbeat.Interval, lease: cfg.Heartbeat.Lease,
-		sockets: make(chan socketLook, 1), orders: make(chan func() error, ordersWaiting), done: make(chan struct{}),
+		commands: commands{waiting: map[uint64]chan ownership.CommandDone{}},
+		sockets:  make(chan socketLook, 1), orders: make(chan func() error, ordersWaiting), done: make(chan struct{}),
 	}
 	var timeouts []time.Duration
 	for _, p := range cfg.Pools {
@@ -63,43 +63,6 @@ func ownershipConfig(cfg *config.Config, h *host, self ownership.Ref, source net
 		})
 	}
 	return c
-}
-
-// Drain hands over everything.
-func (d *daemon) Drain(ctx context.Context, r api.DrainRequest) error {
-	reason := r.Reason
-	if reason == "" {
-		reason = "by order"
-	}
-	return d.ordered(ctx, func() error {
-		if !takesOver(d.loop.node.Status(now())) {
-			return api.Refused("nobody else can take over: drained, this node would go on serving; bring another node back first")
-		}
-		return d.loop.step(ownership.Drain{Reason: reason})
-	})
-}
-
-// takesOver tells whether another member serves and wants to.
-func takesOver(own ownership.Status) bool {
-	return slices.ContainsFunc(own.Nodes, func(n ownership.NodeStatus) bool {
-		return !n.Self && n.Member && n.Mutual && !n.Silent && !n.Left && n.State == ownership.StateServing &&
-			slices.ContainsFunc(n.Weights, func(w uint16) bool { return w > 0 && w != ownership.NoShare })
-	})
-}
-
-// Resume ends a drain.
-func (d *daemon) Resume(ctx context.Context) error { return d.order(ctx, ownership.Resume{}) }
-
-// SetWeight sets the node's weight in every pool until its next start.
-func (d *daemon) SetWeight(ctx context.Context, weight uint16) error {
-	if weight > config.MaxWeight {
-		return api.BadRequest("weight %d is too much; it is 0 … %d", weight, config.MaxWeight)
-	}
-	weights := make([]uint16, len(d.cfg.Pools))
-	for i := range weights {
-		weights[i] = weight
-	}
-	return d.order(ctx, ownership.SetWeights{Weights: weights})
 }
 
 // order hands an event to the state machine, in the loop.

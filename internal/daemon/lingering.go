@@ -16,7 +16,9 @@ const settling = 50 * time.Millisecond
 // none outlasts the pool's drain timeout.
 type lingering struct {
 	timeouts []time.Duration // per pool
-	since    []map[uint32]ownership.Time
+	// drainTimeout is a drain's own, which counts instead; 0: it has none.
+	drainTimeout time.Duration
+	since        []map[uint32]ownership.Time
 }
 
 func newLingering(timeouts []time.Duration) *lingering {
@@ -57,12 +59,16 @@ func (l *lingering) any() bool {
 // buckets that reached the drain timeout with connections left.
 func (l *lingering) keep(pool int, live ownership.Bitmap, looked, now ownership.Time) (keep ownership.Bitmap, expired int) {
 	keep = live.Clone()
+	timeout := l.timeouts[pool]
+	if l.drainTimeout > 0 {
+		timeout = l.drainTimeout
+	}
 	for b, since := range l.since[pool] {
 		for uint32(len(keep)) <= b>>6 {
 			keep = append(keep, 0)
 		}
 		switch {
-		case now-since >= l.timeouts[pool]:
+		case now-since >= timeout:
 			if keep.Has(b) {
 				expired++
 			}

@@ -42,6 +42,7 @@ type loop struct {
 	keepIncarnation func(uint64) error
 	savePins        func([]ownership.PinOrder)
 	frameCounter    *netcfg.FrameCounter
+	commands        commands
 	interval        time.Duration
 	lease           time.Duration
 	pools           []string
@@ -296,6 +297,10 @@ func (l *loop) perform(effect ownership.Effect) error {
 		return l.send(e.Beat, e.Direct)
 	case ownership.SetIncarnation:
 		return l.speakAs(e.Incarnation)
+	case ownership.CommandDone:
+		l.commands.settle(e)
+	case ownership.DrainTimeout:
+		l.lingering.drainTimeout = e.Timeout
 	case ownership.SavePins:
 		l.savePins(e.Orders)
 	case ownership.WakeAt:

@@ -65,7 +65,7 @@ func (d *daemon) Status() api.Status {
 
 // degraded: serves, but something is wrong that a person should look at.
 func degraded(own ownership.Status) bool {
-	return own.State == ownership.StateServing && len(ailing(own)) > 0
+	return own.State == ownership.StateServing && len(ailing(own)) > 0 || servesOn(own)
 }
 
 // heartbeat completes what the loop has told of itself.
@@ -117,6 +117,10 @@ func nodeOf(n ownership.NodeStatus) api.Node {
 	out := api.Node{
 		Name: n.Name, Incarnation: n.Incarnation, State: api.State(n.State.String()), Address: n.Address,
 		HeardMS: n.HeardAgo.Milliseconds(), Health: append([]string{}, n.Health...), Self: n.Self,
+	}
+	for i := range n.Claims {
+		out.Owned += n.Claims[i]
+		out.Lingering += n.Lingers[i]
 	}
 	if !n.Self && !n.Silent && !n.Left {
 		out.Path = n.Path.String()
@@ -238,6 +242,9 @@ func (d *daemon) warnings(own ownership.Status, held bool) []api.Warning {
 		ws = append(ws, api.Warning{Code: "not-serving", Text: own.Why})
 	}
 	ws = append(ws, pinWarnings(own)...)
+	if servesOn(own) {
+		ws = append(ws, api.Warning{Code: api.WarnServesOn, Text: "drains, but nobody else can take over: goes on serving"})
+	}
 	for _, p := range d.detours.status() {
 		if p.Trouble != "" && p.Interface != "" {
 			ws = append(ws, api.Warning{Code: api.WarnSecondPath, Text: p.Trouble})
@@ -250,4 +257,11 @@ func (d *daemon) warnings(own ownership.Status, held bool) []api.Warning {
 		ws = append(ws, api.Warning{Code: "datapath-generic", Text: "generic XDP: " + d.host.attachment.Reason()})
 	}
 	return ws
+}
+
+// servesOn tells whether the node drains and all have agreed that it accepts
+// connections all the same.
+func servesOn(own ownership.Status) bool {
+	return own.State == ownership.StateDraining && own.Agreed &&
+		slices.ContainsFunc(own.Pools, func(p ownership.PoolStatus) bool { return !p.Owned.Empty() })
 }

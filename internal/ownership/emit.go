@@ -108,6 +108,7 @@ func (n *Node) send() {
 		Pools: make([]PoolBeat, len(n.cfg.Pools)), Echo: make([]Echo, 0, len(n.peers)),
 		Address: n.cfg.Address, Expected: n.expected(), Pins: n.tellPins(),
 	}
+	b.Orders, b.Answers = n.tellOrders()
 	if n.viewSeq == 0 {
 		n.viewSeq = n.seq
 	}

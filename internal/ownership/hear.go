@@ -57,6 +57,8 @@ type peer struct {
 
 	ways ways
 
+	obeyed uint64 // the highest ID of its orders that this node has heard
+
 	flaps     uint8 // how often it was dropped from a view
 	flapAwake Time
 }
@@ -112,6 +114,7 @@ func (n *Node) hear(b *Beat, by Path) bool {
 	n.takeEcho(p)
 	n.takeFence(p)
 	n.takePins(p)
+	n.takeOrders(p)
 	if b.Flags&FlagLeaving != 0 && !p.left {
 		p.left, n.changed = true, true
 		n.note(NotePeerLeft, p.ref.Name, "said goodbye")

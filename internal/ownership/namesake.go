@@ -29,6 +29,7 @@ func (n *Node) outliveNamesake() {
 	if n.namesake < n.cfg.Self.Incarnation {
 		return
 	}
+	n.abandonOrders()
 	cfg := n.cfg
 	cfg.Self.Incarnation = n.namesake + 1
 	next := New(cfg, n.now)

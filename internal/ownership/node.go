@@ -36,6 +36,7 @@ type Node struct {
 	refused    bool      // a higher view with this node in it is announced, and refused
 	lastActive []Ref     // members of the last view that was active here
 	pins       pinBoard
+	desk       desk
 	wasReady   bool // in view, at some time
 	former     []formerView
 
@@ -191,6 +192,8 @@ func (n *Node) Step(now Time, ev Event) []Effect {
 		n.reconfigure(e)
 	case Drain:
 		n.setDraining(true, e.Reason)
+	case Command:
+		n.command(e)
 	case OrderPins:
 		n.orderPins(e)
 	case Resume:
@@ -202,6 +205,7 @@ func (n *Node) Step(now Time, ev Event) []Effect {
 	case Hold:
 		n.beginHold()
 	case Unhold:
+		n.setDrainTimeout(n.desk.drainTimeout) // the daemon is a new one
 		n.endHold()
 	case Remembered:
 		n.hold.remembered = max(n.hold.remembered, e.Until)
@@ -210,6 +214,7 @@ func (n *Node) Step(now Time, ev Event) []Effect {
 		return n.out
 	}
 	n.judge()
+	n.judgeOrders()
 	n.follow()
 	n.renew()
 	n.yieldToBetter()
@@ -318,6 +323,7 @@ func (n *Node) setDraining(on bool, reason string) {
 	}
 	n.draining, n.changed = on, true
 	if !on {
+		n.setDrainTimeout(0)
 		n.note(NoteResume, "", "takes part again")
 		return
 	}

@@ -62,6 +62,7 @@ type Snapshot struct {
 	Refused            bool
 	LastActive         []Ref
 	Pins               PinSnapshot
+	Desk               DeskSnapshot
 	WasReady           bool
 	Former             []FormerSnapshot
 	Owned, Lingers     []Bitmap
@@ -132,6 +133,12 @@ type (
 		Regrets     []PinOrder
 		RegretUntil Time
 	}
+	// DeskSnapshot is what the node keeps of orders.
+	DeskSnapshot struct {
+		Last         uint64
+		Answers      []OrderAnswer
+		DrainTimeout Time
+	}
 	// WaysSnapshot is by which paths a peer is heard.
 	WaysSnapshot struct {
 		ServiceSeq      uint64
@@ -166,6 +173,7 @@ type (
 		Ways               WaysSnapshot
 		Flaps              uint8
 		FlapAwake          Time
+		Obeyed             uint64
 	}
 )
 
@@ -179,7 +187,7 @@ func (n *Node) Snapshot() *Snapshot {
 		Seq: n.seq, Highest: n.highest,
 		View: n.view, ViewSeq: n.viewSeq, ViewAwake: n.viewAwake, Stage: n.stage,
 		Discord: n.discord, Split: n.split, Refused: n.refused, LastActive: n.lastActive, WasReady: n.wasReady,
-		Pins:  n.pins.snapshot(),
+		Pins: n.pins.snapshot(), Desk: n.desk.snapshot(),
 		Owned: n.owned, Lingers: n.lingers, States: n.states, TableDirty: n.tableDirty,
 		LeaseUntil: n.leaseUntil, Renewed: n.renewed,
 		Bar: uint8(n.bar), BarredIn: n.barredIn, Muted: n.muted, MuteTill: n.muteTill, Namesake: n.namesake,
@@ -221,6 +229,21 @@ func (s *PinSnapshot) board() pinBoard {
 	return pinBoard{pinSet: set, differ: s.Differ, regrets: s.Regrets, regretUntil: s.RegretUntil}
 }
 
+// snapshot refuses the drains that wait for another node's word: nobody would
+// hear it. Those who wait here for another's answer go with their daemon.
+func (d *desk) snapshot() DeskSnapshot {
+	s := DeskSnapshot{Last: d.last, Answers: d.answers, DrainTimeout: d.drainTimeout}
+	if d.ask == nil {
+		return s
+	}
+	for _, by := range d.ask.by {
+		if by.peer != (Ref{}) {
+			s.Answers = append(s.Answers, OrderAnswer{To: by.peer, ID: by.id, Refused: true, Why: "its daemon restarts: order it again"})
+		}
+	}
+	return s
+}
+
 func (p *peer) snapshot() PeerSnapshot {
 	return PeerSnapshot{
 		Ref: p.ref, Host: p.host, Beat: p.beat, Misses: p.misses, Heard: p.heard, HeardAwake: p.heardAwake,
@@ -230,7 +253,7 @@ func (p *peer) snapshot() PeerSnapshot {
 		Mutual: p.mutual, MutualSince: p.mutualSince, LateAwake: p.lateAwake,
 		Silent: p.silent, HeardSince: p.heardSince, Left: p.left, Unlike: p.unlike,
 		Ways:  WaysSnapshot{p.ways.serviceSeq, p.ways.service, p.ways.second, p.ways.by, p.ways.carried, p.ways.direct},
-		Flaps: p.flaps, FlapAwake: p.flapAwake,
+		Flaps: p.flaps, FlapAwake: p.flapAwake, Obeyed: p.obeyed,
 	}
 }
 
@@ -291,6 +314,7 @@ func (n *Node) restore(s *Snapshot) {
 	n.viewSeq, n.viewAwake, n.stage = s.ViewSeq, s.ViewAwake, s.Stage
 	n.discord, n.split, n.refused, n.lastActive, n.wasReady = s.Discord, s.Split, s.Refused, s.LastActive, s.WasReady
 	n.pins = s.Pins.board()
+	n.desk = desk{last: s.Desk.Last, answers: s.Desk.Answers, drainTimeout: s.Desk.DrainTimeout}
 	for _, f := range s.Former {
 		n.former = append(n.former, formerView{f.View, f.Left})
 	}
@@ -324,7 +348,7 @@ func (s *PeerSnapshot) peer(n *Node) *peer {
 		mutual: s.Mutual, mutualSince: s.MutualSince, lateAwake: s.LateAwake,
 		silent: s.Silent, heardSince: s.HeardSince, left: s.Left, unlike: s.Unlike,
 		ways:  ways{serviceSeq: w.ServiceSeq, service: w.Service, second: w.Second, by: w.By, carried: w.Carried, direct: w.Direct},
-		flaps: s.Flaps, flapAwake: s.FlapAwake,
+		flaps: s.Flaps, flapAwake: s.FlapAwake, obeyed: s.Obeyed,
 	}
 	p.pools = n.poolsIn(p.beat, nil)
 	return p

@@ -23,6 +23,8 @@ var derived = map[string]string{
 	"pinSet.words":    "of the orders",
 	"pinSet.digest":   "of the orders",
 	"peer.pools":      "of its beat",
+	"desk.sent":       "who waits for the answers goes with the daemon",
+	"desk.ask":        "refused in the answers",
 }
 
 // Whoever adds a field to what a node is, decides here and in Snapshot whether it
@@ -37,6 +39,7 @@ func TestNothingIsMissingInASnapshot(t *testing.T) {
 		{reflect.TypeFor[stamp](), reflect.TypeFor[StampSnapshot]()},
 		{reflect.TypeFor[pinBoard](), reflect.TypeFor[PinSnapshot]()},
 		{reflect.TypeFor[pinSet](), reflect.TypeFor[PinSnapshot]()},
+		{reflect.TypeFor[desk](), reflect.TypeFor[DeskSnapshot]()},
 		{reflect.TypeFor[formerView](), reflect.TypeFor[FormerSnapshot]()},
 	} {
 		for i := range pair.own.NumField() {

@@ -68,6 +68,7 @@ type NodeStatus struct {
 	Weights    []uint16
 	Priorities []uint16
 	Claims     []int
+	Lingers    []int // how many of the others it still has connections in
 	Health     []string
 }
 
@@ -99,7 +100,7 @@ func (n *Node) Status(now Time) Status {
 	_, s.PinsLeft = n.pins.forView(n.pinPools(n.view.Pools))
 	s.Nodes = append(s.Nodes, NodeStatus{
 		Ref: n.cfg.Self, Address: n.cfg.Address, State: s.State, Mutual: true, Self: true,
-		Member: n.view.has(n.cfg.Self), Weights: s.Weights, Claims: counts(n.owned),
+		Member: n.view.has(n.cfg.Self), Weights: s.Weights, Claims: counts(n.owned), Lingers: counts(n.lingers),
 		Priorities: n.ownPriorities(),
 	})
 	for _, p := range n.peers {
@@ -115,6 +116,7 @@ func (n *Node) Status(now Time) Status {
 			ns.Weights = append(ns.Weights, p.weight(i))
 			ns.Priorities = append(ns.Priorities, p.priority(i))
 			ns.Claims = append(ns.Claims, p.claims(i).Count())
+			ns.Lingers = append(ns.Lingers, p.lingers(i).Count())
 		}
 		s.Nodes = append(s.Nodes, ns)
 	}

@@ -217,6 +217,9 @@ type Beat struct {
 	Pools []PoolBeat
 	Echo  []Echo // sorted by name
 	Pins  PinNews
+	// Orders to other nodes that are not answered yet, by ID; Answers to theirs.
+	Orders  []SentOrder
+	Answers []OrderAnswer
 	// Lease is how long the sender may own after a promise to this beat, or for how
 	// long it still may by earlier ones, if that is longer. Peers wait accordingly, so that
 	// nodes with different timing stay safe.
@@ -423,6 +426,7 @@ const (
 	NoteLingering // stopped lingering on something
 	NoteStopped
 	NotePins     // an operator pinned buckets, or took pins off
+	NoteOrder    // an order for another node, or from one
 	NotePinsLost // of two such orders, neither of whose writers knew of the other, one is lost
 	NoteReload   // the configuration was changed
 	NoteHold     // the daemon restarts, or has
@@ -432,7 +436,7 @@ const (
 var noteKindNames = [...]string{
 	"peer-heard", "peer-silent", "peer-left", "peer-incompatible", "duplicate-name",
 	"view-proposed", "view-joined", "view-cleared", "view-active", "lease-lost",
-	"standby", "deaf", "drain", "resume", "weight", "lingering", "stopped", "pins", "pins-lost", "reload", "hold", "peer-hold",
+	"standby", "deaf", "drain", "resume", "weight", "lingering", "stopped", "pins", "order", "pins-lost", "reload", "hold", "peer-hold",
 }
 
 func (k NoteKind) String() string {

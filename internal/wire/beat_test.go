@@ -62,6 +62,12 @@ func fullBeat() *ownership.Beat {
 				Over: ownership.PinVersion{Counter: 2, Writer: selfRef}, Buckets: []uint32{0, 1, 2, 3, 80}},
 			{Pool: "mail", Version: ownership.PinVersion{Counter: 2, Writer: selfRef}, Buckets: []uint32{65535}},
 		}},
+		Orders: []ownership.SentOrder{
+			{ID: 4, Order: ownership.Order{Kind: ownership.OrderStay}},
+			{To: peerRef, ID: 5, Order: ownership.Order{Kind: ownership.OrderDrain, Reason: "new kernel", Timeout: time.Minute, Force: true}},
+			{To: peerRef, ID: 6, Order: ownership.Order{Kind: ownership.OrderWeight, Weight: 50}},
+		},
+		Answers:  []ownership.OrderAnswer{{To: peerRef, ID: 9}, {To: peerRef, ID: 1, Refused: true, Why: "no"}},
 		Lease:    300 * time.Millisecond,
 		Asks:     200 * time.Millisecond,
 		Hold:     3 * time.Second,

@@ -50,6 +50,9 @@ func checkBeat(b *ownership.Beat) error {
 	if err := checkPinNews(&b.Pins); err != nil {
 		return err
 	}
+	if err := checkOrders(b.Orders, b.Answers); err != nil {
+		return err
+	}
 	return checkEcho(b.Echo)
 }
 
@@ -203,8 +206,10 @@ func checkEcho(echo []ownership.Echo) error {
 
 // cleanText makes a line that can be shown to people: valid, printable, at
 // most maxText bytes. Text must never be a reason to drop a beat.
-func cleanText(s string) string {
-	plain := len(s) <= maxText
+func cleanText(s string) string { return cleanTextTo(s, maxText) }
+
+func cleanTextTo(s string, limit int) string {
+	plain := len(s) <= limit
 	for i := 0; plain && i < len(s); i++ {
 		plain = s[i] >= ' ' && s[i] < 0x7f
 	}
@@ -216,7 +221,7 @@ func cleanText(s string) string {
 		if !unicode.IsPrint(r) {
 			r = ' '
 		}
-		if b.Len()+len(string(r)) > maxText {
+		if b.Len()+len(string(r)) > limit {
 			break
 		}
 		b.WriteRune(r)

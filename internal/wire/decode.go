@@ -86,6 +86,10 @@ func readBeat(body []byte, from ownership.Ref, seq uint64, m *memory) (*ownershi
 			b.Asks = time.Duration(r.uint(f, math.MaxInt64))
 		case beatExpected:
 			b.Expected = uint16(r.uint(f, ownership.MaxNodes))
+		case beatOrder:
+			b.Orders = append(b.Orders, r.order(f.value))
+		case beatAnswer:
+			b.Answers = append(b.Answers, r.answer(f.value))
 		case beatPins:
 			b.Pins = r.pinNews(f.value)
 		case beatHold:

@@ -10,18 +10,19 @@ import (
 // append function below, a line in its read function in decode.go. Sender and
 // sequence number stand in the header.
 const (
-	beatHost    = 1  // integer
-	beatView    = 2  // message
-	beatStage   = 3  // integer
-	beatFlags   = 4  // integer, bits
-	beatPool    = 5  // message, one per pool
-	beatEcho    = 6  // message, one per peer
-	beatAddress = 7  // text
-	beatHealth  = 8  // text, one per line
-	beatLease   = 9  // integer, nanoseconds
-	beatHold    = 10 // integer, nanoseconds
-	// 12 and 13 are spoken for.
+	beatHost     = 1  // integer
+	beatView     = 2  // message
+	beatStage    = 3  // integer
+	beatFlags    = 4  // integer, bits
+	beatPool     = 5  // message, one per pool
+	beatEcho     = 6  // message, one per peer
+	beatAddress  = 7  // text
+	beatHealth   = 8  // text, one per line
+	beatLease    = 9  // integer, nanoseconds
+	beatHold     = 10 // integer, nanoseconds
 	beatPins     = 11 // message, see pins.go
+	beatOrder    = 12 // message, one per order, see orders.go
+	beatAnswer   = 13 // message, one per answer
 	beatExpected = 14 // integer
 	beatAsks     = 15 // integer, nanoseconds
 
@@ -89,7 +90,14 @@ func appendBeat(b []byte, beat *ownership.Beat) []byte {
 	b = appendUint(b, beatExpected, uint64(beat.Expected))
 	b = appendUint(b, beatAsks, uint64(beat.Asks))
 	b = appendUint(b, beatHold, uint64(beat.Hold))
-	return appendPinNews(b, beatPins, &beat.Pins)
+	b = appendPinNews(b, beatPins, &beat.Pins)
+	for i := range beat.Orders {
+		b = appendOrder(b, beatOrder, &beat.Orders[i])
+	}
+	for i := range beat.Answers {
+		b = appendAnswer(b, beatAnswer, &beat.Answers[i])
+	}
+	return b
 }
 
 func appendView(b []byte, tag byte, v *ownership.View) []byte {

@@ -98,7 +98,7 @@ func TestOlderNodeReadsPastNewFields(t *testing.T) {
 	}
 	leaf := map[byte]any{}
 	body := withFuture(appendBeat(nil, beat), map[byte]map[byte]any{
-		beatView: {viewMember: leaf, viewPins: leaf}, beatPool: leaf, beatEcho: leaf, beatPins: {newsOrder: leaf},
+		beatView: {viewMember: leaf, viewPins: leaf}, beatPool: leaf, beatEcho: leaf, beatPins: {newsOrder: leaf}, beatOrder: leaf, beatAnswer: leaf,
 	})
 	got, err := readBeat(body, beat.From, beat.Seq, new(memory))
 	if err != nil {
@@ -153,6 +153,9 @@ func TestMalformedBodies(t *testing.T) {
 		{"one bucket pinned twice", view(pool, member, pins("\x02\x00\x05"), pins("\x02\x04\x01")), false},
 		{"more pins than buckets", view(pool, member, pins("\x02\x00\x80\x80\x04"), in(viewPins, appendUint(nil, pinsPool, 1), text(pinsNode, "a"), text(pinsBuckets, "\x02\x00\x01"))), false},
 		{"a pin beyond the pools", view(pool, member, in(viewPins, appendUint(nil, pinsPool, 80), text(pinsNode, "a"), text(pinsBuckets, "\x02\x00\x01"))), false},
+		{"an order of a kind of a later day", in(beatOrder, text(orderTo, "a"), appendUint(nil, orderID, 1), appendUint(nil, orderKind, 200)), true},
+		{"an order without a number", in(beatOrder, text(orderTo, "a"), appendUint(nil, orderKind, 1)), false},
+		{"65 answers", times(65, in(beatAnswer, text(answerTo, "a"), appendUint(nil, answerID, 1))), false},
 		{"news of pins", in(beatPins, pinned), true},
 		{"513 orders about pins", in(beatPins, times(513, pinned)), false},
 		{"orders about too many buckets", in(beatPins, times(3, in(newsOrder, text(pinPool, "a"), text(pinWriter, "a"), appendUint(nil, pinCounter, 1), text(pinBuckets, "\x02\x00\x80\x80\x04")))), false},

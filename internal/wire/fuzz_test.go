@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/rota-cluster/rota/internal/ownership"
 )
@@ -52,6 +53,8 @@ func FuzzBody(f *testing.F) {
 			appendPool(nil, beatPool, &ownership.PoolBeat{Name: "w", Weight: 9, Claims: ownership.Bitmap{0xff00ff}}),
 			appendPins(nil, beatView, b.View.Pins), // pins in place of a view
 			appendPinNews(nil, beatPins, &b.Pins),
+			appendOrder(nil, beatOrder, &ownership.SentOrder{To: selfRef, ID: 1, Order: ownership.Order{Kind: ownership.OrderDrain, Force: true}}),
+			appendAnswer(nil, beatAnswer, &ownership.OrderAnswer{To: selfRef, ID: 1, Refused: true, Why: "w"}),
 		} {
 			f.Add(field)
 		}
@@ -150,6 +153,17 @@ func randomBeat(rng *rand.Rand) *ownership.Beat {
 		b.Pools = append(b.Pools, ownership.PoolBeat{
 			Name: name(i), Fingerprint: rng.Uint64(), Addresses: rng.Uint64(), Weight: uint16(rng.IntN(int(ownership.MaxWeight) + 1)), Claims: set(), Lingers: set(),
 		})
+	}
+	for i := range rng.IntN(4) {
+		o := ownership.SentOrder{ID: 1 + uint64(i)*3, Order: ownership.Order{
+			Kind: ownership.OrderKind(rng.IntN(7)), Weight: uint16(rng.IntN(int(ownership.MaxWeight) + 1)), Timeout: time.Duration(rng.Int64()),
+			Reason: name(i), Force: rng.IntN(2) == 0,
+		}}
+		if rng.IntN(2) == 0 {
+			o.To = ref(i)
+		}
+		b.Orders = append(b.Orders, o)
+		b.Answers = append(b.Answers, ownership.OrderAnswer{To: ref(i), ID: 1 + rng.Uint64()>>1, Refused: rng.IntN(2) == 0, Why: name(i)})
 	}
 	b.Pins.Digest = rng.Uint64()
 	for range rng.IntN(4) {

@@ -18,20 +18,22 @@ type checks struct {
 	mine   []uint32 // and among them, who lets the stack reset what it does not know
 	linger []uint32 // who serves old connections only
 
-	free    []gap // each bucket's time without an owner
-	pairs   []pair
-	side    int // pairs are a square of that side
-	parts   []part
-	lastOp  time.Duration // when something last changed
-	formed  bool          // all agreed at some time
-	agreed  time.Duration // since when all agree; never
-	settled snapshot
-	tables  viewTables
-	well    bool // everybody runs and hears everybody
-	opsLeft int
-	soft    int  // 1 if the story has ailments that only a third node can judge
-	done    bool // the run has nothing more to tell
-	bounds  struct{ heal, cover, handover, takeover, agree time.Duration }
+	free     []gap // each bucket's time without an owner
+	pairs    []pair
+	side     int // pairs are a square of that side
+	parts    []part
+	lastOp   time.Duration // when something last changed
+	formed   bool          // all agreed at some time
+	agreed   time.Duration // since when all agree; never
+	settled  snapshot
+	tables   viewTables
+	well     bool // everybody runs and hears everybody
+	opsLeft  int
+	pins     pinModel
+	answered map[uint64]bool
+	soft     int  // 1 if the story has ailments that only a third node can judge
+	done     bool // the run has nothing more to tell
+	bounds   struct{ heal, cover, handover, takeover, agree time.Duration }
 }
 
 // mostBeats is how many beats a node may send within an interval: each change is
@@ -53,7 +55,7 @@ func newChecks(w *world) checks {
 	n, b := len(w.nodes), w.s.Buckets()
 	c := checks{
 		accept: make([]uint32, b), mine: make([]uint32, b), linger: make([]uint32, b),
-		free: make([]gap, b), pairs: newPairs(w.nodes, &w.net, w.s.Interval), side: n, agreed: never,
+		free: make([]gap, b), pairs: newPairs(w.nodes, &w.net, w.s.Interval), side: n, agreed: never, answered: map[uint64]bool{},
 	}
 	for i := range c.free {
 		c.free[i] = gap{since: 0, lost: -1, stuck: never}
@@ -176,6 +178,7 @@ func (c *checks) expired(w *world, n *node) {
 
 // beat looks at what a node says of itself.
 func (c *checks) beat(w *world, n *node, b *ownership.Beat) {
+	c.oneStays(w, n, b)
 	if w.now-n.burstAt >= w.s.Interval {
 		n.burstAt, n.burst = w.now, 0
 	}

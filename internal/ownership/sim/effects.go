@@ -54,6 +54,11 @@ func (w *world) effect(n *node, e ownership.Effect) {
 		w.renewLease(n, e.Until)
 	case ownership.Send:
 		w.send(n, &e)
+	case ownership.SavePins:
+		n.kept = e.Orders
+	case ownership.CommandDone:
+		w.checks.commandDone(w, n, e)
+	case ownership.DrainTimeout: // connections of the simulator last as long as they last
 	case ownership.SetIncarnation:
 		n.incarnation, n.last = e.Incarnation, nil
 	case ownership.Remember:

@@ -40,6 +40,7 @@ func (s *Scenario) Format() string {
 	optional(&t, "unicast", s.Second.String(), s.Second != 0 && s.Unicast)
 	optional(&t, "healthy", s.names(bitsOf(s.Healthy)), s.Healthy != 0)
 	optional(&t, "planned", "", s.Planned)
+	optional(&t, "stays", "", s.Stays)
 	optional(&t, "quiet", "", s.Quiet)
 	optional(&t, "settle", "", s.Settle)
 	fmt.Fprintf(&t, "seed %d\n\n", s.Seed)
@@ -149,6 +150,8 @@ func (s *Scenario) FormatOp(op *Op) string {
 		add(percent(op.Amount))
 	case Weight:
 		add(fmt.Sprint(op.Amount))
+	case Pin, Unpin, GiveOrder:
+		add(s.formatOrder(op))
 	case Expect:
 		for i, count := range op.Counts {
 			add(fmt.Sprintf("%s:%d", s.Nodes[i].Label, count))

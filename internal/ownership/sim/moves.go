@@ -122,7 +122,13 @@ func tableOf(v *ownership.View, spec Pool) []int16 {
 			nodes, member = append(nodes, assign.Node{Name: m.Name, Weight: uint32(m.Weights[at])}), append(member, int16(i))
 		}
 	}
-	table := assign.Table(spec.Name, spec.Buckets, nodes, nil)
+	var pins []assign.Pin
+	for _, p := range v.Pins {
+		if int(p.Pool) == at {
+			pins = append(pins, assign.Pin{Bucket: p.Bucket, Node: p.Node})
+		}
+	}
+	table := assign.Table(spec.Name, spec.Buckets, nodes, pins)
 	if spec.Single {
 		table = assign.Single(spec.Buckets, nodes, activeIn(v, at))
 	}

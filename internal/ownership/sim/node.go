@@ -54,6 +54,7 @@ type node struct {
 	burstAt      time.Duration
 	thawed       time.Duration // when it last froze no more
 	restart      restart
+	kept         []ownership.PinOrder // on its disk
 
 	// Its ailments.
 	deaf, mute        bool
@@ -113,6 +114,7 @@ func (w *world) configOf(n *node) ownership.Config {
 		Address:  n.address(),
 		Interval: n.file.interval, Lease: n.file.lease,
 		Quorum: w.s.Quorum, ExpectedNodes: w.s.Expected,
+		Pins: n.kept,
 	}
 	cfg.Pools = w.poolsOf(n, n.file.pools)
 	return cfg

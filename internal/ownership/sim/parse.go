@@ -28,11 +28,14 @@ import (
 //	second 1ms                 (a second path, and how long it takes; or: unicast 1ms)
 //	healthy b c                (nothing may disturb these)
 //	settle                     (after the last line, all must agree)
+//	stays                      (nodes drain by orders to them alone, and never all)
 //	seed 7
 //
 //	0s      start a b c
 //	2s      cut a-b b>c        (both directions, one direction)
 //	3s      freeze a after 2   (in the middle of the effects of a step)
+//	4s      pin a b web:0-3,7  (at a: these buckets belong to b; unpin takes that off)
+//	5s      order a b drain    (at a, for b; or: force, resume, weight 50)
 //	6s      end
 //
 // For the verbs see Verb. `cut second a-b` is about the second path's links.
@@ -86,6 +89,8 @@ func (s *Scenario) parseLine(words []string) error {
 		return s.parseNode(rest)
 	case "planned":
 		s.Planned = true
+	case "stays":
+		s.Stays = true
 	case "quiet":
 		s.Quiet = true
 	case "settle":

@@ -44,6 +44,9 @@ func (s *Scenario) parseArg(op *Op, args []string, i *int) (err error) {
 		}
 		return strconv.Atoi(args[*i])
 	}
+	if known, err := s.parseOrder(op, args, i); known || err != nil {
+		return err
+	}
 	switch {
 	case word == "second":
 		op.Second = true

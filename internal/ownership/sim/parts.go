@@ -227,6 +227,7 @@ func (c *checks) auditAgreement(w *world) {
 		}
 		return
 	}
+	c.auditPins(w)
 	if c.agreed == never {
 		c.agreed = w.now
 		if !c.formed {
@@ -293,6 +294,10 @@ func (c *checks) partDisagrees(w *world, p *part) string {
 			return "someone stands aside"
 		case !memberOf(&b.View, n):
 			return "someone is no member"
+		case b.Pins.Digest != first.Pins.Digest:
+			return "not the same pins"
+		case w.pinsMissed(&b.View, n.kept):
+			return "the view has other pins"
 		}
 	}
 	for i := range first.View.Members {

@@ -8,6 +8,10 @@ func (w *world) perform(op *Op) {
 	if w.story != nil {
 		w.story.op(w.now, w.s.FormatOp(op))
 	}
+	if op.Verb == Pin || op.Verb == Unpin || op.Verb == GiveOrder {
+		w.giveOrder(op)
+		return
+	}
 	for _, i := range op.Nodes {
 		w.performOn(w.nodes[i], op)
 	}
@@ -69,6 +73,11 @@ func (w *world) performOn(n *node, op *Op) {
 	case Resume:
 		n.draining = false
 		w.order(n, ownership.Resume{})
+	case Forget:
+		n.kept = nil
+		if n.machine != nil {
+			w.start(n, n.config)
+		}
 	case Stop:
 		w.order(n, ownership.Stop{})
 	case Have, Lose, Beat:

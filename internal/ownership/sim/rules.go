@@ -35,11 +35,16 @@ const (
 	RuleReach
 	// RuleActive: a single pool is one node's, and the right one's.
 	RuleActive
+	// RulePins: nodes that hear each other know the same of pins, the last word about
+	// each bucket, and what is pinned to one that serves is its own.
+	RulePins
+	// RuleStays: no order makes all nodes drain.
+	RuleStays
 	ruleCount
 )
 
 var ruleNames = [...]string{
-	"contract", "exclusion", "reset", "coverage", "agreement", "locality", "takeover", "broken", "moves", "churn", "expect", "reach", "active",
+	"contract", "exclusion", "reset", "coverage", "agreement", "locality", "takeover", "broken", "moves", "churn", "expect", "reach", "active", "pins", "stays",
 }
 
 func (r Rule) String() string { return ruleNames[r] }
@@ -78,7 +83,7 @@ func agreeWithin(b Bounds, s *Scenario) time.Duration {
 	most := 0
 	for _, op := range s.Ops {
 		switch op.Verb {
-		case Start, Restart, Kill, Crash, Freeze, Deaf, Mute, Unflood, Slow, Lag, Dawdle:
+		case Start, Restart, Kill, Crash, Freeze, Deaf, Mute, Unflood, Slow, Lag, Dawdle, Forget:
 			for _, i := range op.Nodes {
 				falls[i]++
 				most = max(most, falls[i])

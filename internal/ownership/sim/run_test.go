@@ -34,6 +34,9 @@ func eitherKind(seed uint64) *Scenario {
 	if seed%2 == 1 {
 		s = WithSecond(s)
 	}
+	if seed%3 == 1 {
+		s = WithOrders(s)
+	}
 	return s
 }
 

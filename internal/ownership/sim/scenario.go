@@ -41,38 +41,43 @@ type Pool struct {
 type Verb uint8
 
 const (
-	Start   Verb = iota // a new daemon, with a higher incarnation
-	Stop                // the daemon clears, says goodbye and ends
-	Kill                // SIGKILL; the datapath goes on until its lease is over
-	Crash               // the host loses power
-	Freeze              // the daemon is not scheduled; the datapath goes on
-	Thaw                // it runs again, queues full
-	Slow                // gets round to each beat late, by Span
-	Lag                 // timers fire late, by up to Span
-	Dawdle              // up to Span passes between one effect and the next
-	Deaf                // the interface receives nothing
-	Mute                // the interface sends nothing
-	Cure                // ends Slow, Lag, Dawdle, Deaf, Mute, Unflood
-	Cut                 // links lose everything
-	Mend                // links work again, as the network does; without links: all
-	Flip                // links are cut and mended in turn, every Span; 0: no longer
-	Loss                // links lose Amount permille; without links: all
-	Delay               // links take Span, up to Upto; without links: all
-	Copies              // Amount permille of the beats arrive twice, the copy late
-	Weight              // an operator sets a weight
-	Drain               // an operator drains
-	Resume              // and ends the drain
-	Expect              // checks who accepts how many buckets now
-	Have                // the configuration has the pool number Amount from now on
-	Lose                // and no more
-	Beat                // the configuration has another interval (Span) and lease (Upto)
-	Restart             // the daemon restarts without a takeover, away for Span; 0: it never comes back
-	Unflood             // the switch brings the node neither beats nor clients, but other frames
+	Start     Verb = iota // a new daemon, with a higher incarnation
+	Stop                  // the daemon clears, says goodbye and ends
+	Kill                  // SIGKILL; the datapath goes on until its lease is over
+	Crash                 // the host loses power
+	Freeze                // the daemon is not scheduled; the datapath goes on
+	Thaw                  // it runs again, queues full
+	Slow                  // gets round to each beat late, by Span
+	Lag                   // timers fire late, by up to Span
+	Dawdle                // up to Span passes between one effect and the next
+	Deaf                  // the interface receives nothing
+	Mute                  // the interface sends nothing
+	Cure                  // ends Slow, Lag, Dawdle, Deaf, Mute, Unflood
+	Cut                   // links lose everything
+	Mend                  // links work again, as the network does; without links: all
+	Flip                  // links are cut and mended in turn, every Span; 0: no longer
+	Loss                  // links lose Amount permille; without links: all
+	Delay                 // links take Span, up to Upto; without links: all
+	Copies                // Amount permille of the beats arrive twice, the copy late
+	Weight                // an operator sets a weight
+	Drain                 // an operator drains
+	Resume                // and ends the drain
+	Expect                // checks who accepts how many buckets now
+	Have                  // the configuration has the pool number Amount from now on
+	Lose                  // and no more
+	Beat                  // the configuration has another interval (Span) and lease (Upto)
+	Restart               // the daemon restarts without a takeover, away for Span; 0: it never comes back
+	Unflood               // the switch brings the node neither beats nor clients, but other frames
+	Pin                   // an operator at one node pins buckets to another
+	Unpin                 // or takes pins to it off
+	GiveOrder             // an operator at one node gives an order to another
+	Forget                // the node's disk loses what it kept; its daemon starts anew
 )
 
 var verbNames = [...]string{
 	"start", "stop", "kill", "crash", "freeze", "thaw", "slow", "lag", "dawdle", "deaf", "mute", "cure",
 	"cut", "mend", "flip", "loss", "delay", "copies", "weight", "drain", "resume", "expect", "have", "lose", "beat", "restart", "unflood",
+	"pin", "unpin", "order", "forget",
 }
 
 func (v Verb) String() string { return verbNames[v] }
@@ -82,14 +87,16 @@ type Link struct{ From, To int }
 
 // Op is one line of the story.
 type Op struct {
-	At     time.Duration
-	Verb   Verb
-	Nodes  []int
-	Links  []Link
-	Second bool // the links are the second path's
-	Span   time.Duration
-	Upto   time.Duration
-	Amount int // permille, weight, or (Start) the number of the pool configuration
+	At      time.Duration
+	Verb    Verb
+	Nodes   []int
+	Links   []Link
+	Second  bool // the links are the second path's
+	Span    time.Duration
+	Upto    time.Duration
+	Buckets []uint32        // ascending (Pin, Unpin); of pool Amount
+	Order   ownership.Order // GiveOrder
+	Amount  int             // permille, weight, or (Start) the number of the pool configuration
 	// After is how many effects are still carried out before a Kill or Freeze
 	// strikes; -1: it strikes at once.
 	After int
@@ -126,6 +133,8 @@ type Scenario struct {
 	Healthy uint32
 	// Planned: nothing in the story may break a connection.
 	Planned bool
+	// Stays: nodes drain by orders to them alone, and never all.
+	Stays bool
 }
 
 // Buckets of all pools together.

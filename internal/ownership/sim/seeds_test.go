@@ -22,6 +22,11 @@ func TestSeedsWithSecondPath(t *testing.T) {
 	trySeeds(t, func(seed uint64) *Scenario { return WithSecond(Generate(seed)) }, (*seeds+3)/4)
 }
 
+// TestSeedsWithOrders runs the same with operators who pin buckets and give orders.
+func TestSeedsWithOrders(t *testing.T) {
+	trySeeds(t, func(seed uint64) *Scenario { return WithOrders(Generate(seed)) }, (*seeds+3)/4)
+}
+
 func trySeeds(t *testing.T, generate func(uint64) *Scenario, seeds int) {
 	t.Helper()
 	opt := options()

@@ -17,7 +17,8 @@ type world struct {
 	stats   Stats
 	story   *story // nil unless somebody will read it
 	failure *Violation
-	spin    int // steps since time last advanced
+	tickets uint64 // orders given
+	spin    int    // steps since time last advanced
 	hash    uint64
 }
 
