@@ -60,7 +60,8 @@ func TestActiveAndStandby(t *testing.T) {
 	}
 }
 
-// TestSwitchOverByHand: a drain of the active node moves the pool, and breaks no connection.
+// TestSwitchOverByHand: a drain of the active node, weight 0 or a pin moves the pool, and
+// breaks no connection.
 func TestSwitchOverByHand(t *testing.T) {
 	c := started(t, lab.Options{Nodes: 3, Pools: pools(false)})
 	a, b, d := c.Node(0), c.Node(1), c.Node(2)
@@ -75,6 +76,12 @@ func TestSwitchOverByHand(t *testing.T) {
 		c.active(a, "it stays there, because preempt is off")
 		order(t, "weight", "0", "--socket", a.Socket())
 		c.active(b, "it has the highest priority")
+		order(t, "weight", "100", "--socket", a.Socket())
+		order(t, "move", "0", d.Name(), "--pool", "db", "--socket", a.Socket())
+		c.active(d, "it is pinned there")
+		order(t, "release", "0", "--node", d.Name(), "--pool", "db", "--socket", b.Socket())
+		c.active(d, "it stays there, because preempt is off")
+		c.spreadEven(a, b, d)
 		release()
 	})
 }
