@@ -27,6 +27,22 @@ func TestSeedsWithOrders(t *testing.T) {
 	trySeeds(t, func(seed uint64) *Scenario { return WithOrders(Generate(seed)) }, (*seeds+3)/4)
 }
 
+// TestSeedsOfSinglePools runs some of the same with pools that one node has as a whole.
+func TestSeedsOfSinglePools(t *testing.T) { trySeeds(t, generateSingle, (*seeds+7)/8) }
+
+// generateSingle is Generate with single pools alone.
+func generateSingle(seed uint64) *Scenario {
+	s := Generate(seed)
+	chances := rng{seed}.fork(10)
+	for i := range s.Pools {
+		s.Pools[i].Single, s.Pools[i].Preempt = true, chances.below(2) == 0
+	}
+	for i := range s.Nodes {
+		s.Nodes[i].Priority = uint16(pick(&chances, 0, 50, 100, 100, 200))
+	}
+	return s
+}
+
 func trySeeds(t *testing.T, generate func(uint64) *Scenario, seeds int) {
 	t.Helper()
 	opt := options()

@@ -62,6 +62,7 @@ func TestBrokenVariantsAreCaught(t *testing.T) {
 	for _, v := range []struct {
 		name      string
 		configure func(*ownership.Config)
+		generate  func(seed uint64) *Scenario // nil: Generate
 		broken    broken
 		rules     []Rule
 	}{
@@ -110,7 +111,8 @@ func TestBrokenVariantsAreCaught(t *testing.T) {
 			rules: []Rule{RuleExclusion},
 		},
 		{
-			name: "takes all priorities for the same",
+			name:     "takes all priorities for the same",
+			generate: generateSingle,
 			configure: func(c *ownership.Config) {
 				for i := range c.Pools {
 					c.Pools[i].Priority = 1
@@ -119,7 +121,8 @@ func TestBrokenVariantsAreCaught(t *testing.T) {
 			rules: []Rule{RuleActive},
 		},
 		{
-			name: "preempts where it should not",
+			name:     "preempts where it should not",
+			generate: generateSingle,
 			configure: func(c *ownership.Config) {
 				for i := range c.Pools {
 					c.Pools[i].Preempt = true
@@ -138,10 +141,14 @@ func TestBrokenVariantsAreCaught(t *testing.T) {
 				m.Machine = ownership.New(cfg, now)
 				return &m
 			}
+			generate := v.generate
+			if generate == nil {
+				generate = Generate
+			}
 			for seed := uint64(1); seed <= uint64(*variantSeeds); seed++ {
-				r := Run(Generate(seed), factory, options())
+				r := Run(generate(seed), factory, options())
 				if r.Violation != nil && slices.Contains(v.rules, r.Violation.Rule) &&
-					Run(Generate(seed), theNode, options()).Violation == nil {
+					Run(generate(seed), theNode, options()).Violation == nil {
 					t.Logf("caught by seed %d: %s: %s", seed, r.Violation.Rule, r.Violation.Text)
 					return
 				}
