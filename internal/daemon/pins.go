@@ -193,7 +193,7 @@ func (d *daemon) Pins(ctx context.Context, r api.PinsRequest) (api.PinsDone, err
 		order.Node, order.From = "", done.Node
 	}
 	if err := d.ordered(ctx, func() error {
-		if err := mayPin(r, done.Node, d.loop.node.Status(now())); err != nil {
+		if err := mayPin(r, done.Node, d.loop.node); err != nil {
 			return err
 		}
 		if err := d.loop.node.CheckPins(order); err != nil {
@@ -232,34 +232,21 @@ func poolNamed(pools []config.Pool, name string) (string, error) {
 }
 
 // mayPin: a slip of the pen in a name must not send buckets to nowhere.
-func mayPin(r api.PinsRequest, node string, own ownership.Status) error {
+func mayPin(r api.PinsRequest, node string, n *ownership.Node) error {
 	if r.Release {
 		return nil
 	}
 	if r.Present {
-		return isThere(node, own)
+		if why := n.Unreached(node); why != "" {
+			return api.NotFound("%s", why)
+		}
+		return nil
 	}
+	own := n.Status(now())
 	if r.Force || slices.ContainsFunc(own.Nodes, func(n ownership.NodeStatus) bool { return n.Name == node }) {
 		return nil
 	}
 	return api.Refused("no node %q has been heard since this one started; heard are %s (--force pins to it all the same)", node, nodeNames(own))
-}
-
-// isThere tells whether a node can be ordered about.
-func isThere(node string, own ownership.Status) error {
-	i := slices.IndexFunc(own.Nodes, func(n ownership.NodeStatus) bool { return n.Name == node })
-	if i < 0 {
-		return api.NotFound("no node %q has been heard since this one started; heard are %s", node, nodeNames(own))
-	}
-	switch n := own.Nodes[i]; {
-	case n.Left:
-		return api.Refused("%s has said goodbye: its daemon does not run", node)
-	case n.Silent:
-		return api.Refused("%s is silent for %v: no order reaches it", node, n.HeardAgo.Round(time.Millisecond))
-	case !n.Mutual:
-		return api.Refused("%s does not hear this node: no order reaches it", node)
-	}
-	return nil
 }
 
 func nodeNames(own ownership.Status) string {

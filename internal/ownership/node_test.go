@@ -18,6 +18,9 @@ type net struct {
 	queue []delivery
 	cut   func(from, to string) bool
 	story []string
+	// What became of the orders given.
+	ticket uint64
+	done   map[uint64]CommandDone
 	// direct is told of beats and to whom they go by unicast, where nobody listens.
 	direct func(from string, to []Recipient)
 }
@@ -38,7 +41,7 @@ type delivery struct {
 }
 
 func newNet(t *testing.T) *net {
-	return &net{t: t, nodes: map[string]*host{}, delay: 200 * time.Microsecond, cut: func(_, _ string) bool { return false }}
+	return &net{t: t, nodes: map[string]*host{}, done: map[uint64]CommandDone{}, delay: 200 * time.Microsecond, cut: func(_, _ string) bool { return false }}
 }
 
 func testConfig(name string, inc uint64) Config {
@@ -77,6 +80,8 @@ func (w *net) step(name string, ev Event) {
 			}
 		case WakeAt:
 			h.wake = e.At
+		case CommandDone:
+			w.done[e.Ticket] = e
 		case Note:
 			w.story = append(w.story, fmt.Sprintf("%9.3f %s %s: %s", w.now.Seconds(), name, e.Kind, e.Text))
 		}

@@ -143,8 +143,7 @@ func (n *Node) command(c Command) {
 		n.obey(giver{ticket: c.Ticket}, c.Order)
 		return
 	}
-	p := n.peer(c.To)
-	if why := n.unreached(p, c.To); why != "" {
+	if why := n.Unreached(c.To); why != "" {
 		n.out = append(n.out, CommandDone{c.Ticket, Unreached, why})
 		return
 	}
@@ -154,14 +153,17 @@ func (n *Node) command(c Command) {
 	}
 	n.desk.last++
 	n.desk.sent = append(n.desk.sent, underWay{
-		SentOrder{To: p.ref, ID: n.desk.last, Order: c.Order}, c.Ticket, n.now + OrderPatience(n.cfg.Interval),
+		SentOrder{To: n.peer(c.To).ref, ID: n.desk.last, Order: c.Order}, c.Ticket, n.now + OrderPatience(n.cfg.Interval),
 	})
 	n.changed = true
 }
 
-// unreached tells why no order reaches the node, "" if one may.
-func (n *Node) unreached(p *peer, name string) string {
+// Unreached tells why no order reaches the node, "" if one may.
+func (n *Node) Unreached(name string) string {
+	p := n.peer(name)
 	switch {
+	case name == n.cfg.Self.Name:
+		return ""
 	case n.muted:
 		return "another host uses this node's name: nobody listens to it"
 	case p == nil:
@@ -301,7 +303,7 @@ func (n *Node) judgeOrders() {
 		case n.now >= o.until:
 			done.Why = text("%s has not answered within %v: whether it obeys is not known, see rota status", o.To.Name, OrderPatience(n.cfg.Interval))
 		case p.left || p.silent:
-			done.Why = n.unreached(p, o.To.Name) + " (whether it has heard the last one is not known)"
+			done.Why = n.Unreached(o.To.Name) + " (whether it has heard the last one is not known)"
 		default:
 			i++
 			continue
