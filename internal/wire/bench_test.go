@@ -3,6 +3,8 @@ package wire
 import (
 	"fmt"
 	"testing"
+
+	"github.com/rota-cluster/rota/internal/ownership"
 )
 
 func BenchmarkBeat(b *testing.B) {
@@ -76,4 +78,21 @@ func BenchmarkGarbage(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkPinnedBeat has every bucket of the largest pool pinned, to three nodes in turn.
+func BenchmarkPinnedBeat(b *testing.B) {
+	beat := plainBeat(3)
+	for i := range uint32(maxBuckets) {
+		beat.View.Pins = append(beat.View.Pins, ownership.Pin{Bucket: i, Node: beat.View.Members[i%3].Name})
+	}
+	s, parts := mustSealer(b, selfRef), 0
+	for beat.Seq = 1; b.Loop(); beat.Seq++ {
+		p, err := s.Seal(beat)
+		if err != nil {
+			b.Fatal(err)
+		}
+		parts = len(p)
+	}
+	b.ReportMetric(float64(parts), "parts")
 }

@@ -72,8 +72,13 @@ const (
 
 // appendBeat writes a beat that has passed checkBeat.
 func appendBeat(b []byte, beat *ownership.Beat) []byte {
+	return appendBeatOf(b, beat, appendView(nil, beatView, &beat.View))
+}
+
+// appendBeatOf is appendBeat for one whose view's field has been written before.
+func appendBeatOf(b []byte, beat *ownership.Beat, view []byte) []byte {
 	b = appendUint(b, beatHost, beat.Host)
-	b = appendView(b, beatView, &beat.View)
+	b = append(b, view...)
 	b = appendUint(b, beatStage, uint64(beat.Stage))
 	b = appendUint(b, beatFlags, uint64(beat.Flags))
 	for i := range beat.Pools {

@@ -35,6 +35,7 @@ type Sealer struct {
 	partSize int
 	last     uint64 // the highest sequence number used
 	body     []byte // scratch
+	view     sealedView
 }
 
 // NewSealer makes a Sealer; every process start needs its own incarnation.
@@ -112,15 +113,15 @@ func (s *Sealer) Seal(beat *ownership.Beat) ([][]byte, error) {
 	if beat.Seq <= s.last {
 		return nil, fmt.Errorf("seal: beat %d after %d: %w", beat.Seq, s.last, ErrSequence)
 	}
-	if err := checkBeat(beat); err != nil {
+	if err := s.view.check(beat); err != nil {
 		return nil, fmt.Errorf("seal: %w", err)
 	}
-	s.body = appendBeat(s.body[:0], beat)
+	s.body = appendBeatOf(s.body[:0], beat, s.view.field)
 	room := s.partSize - s.header.size() - tagBytes
 	if len(s.body) > room*MaxParts { // neither text for people nor news that can wait must stop the beat
 		short := *beat
 		short.Health, short.Pins.Orders = nil, nil
-		s.body = appendBeat(s.body[:0], &short)
+		s.body = appendBeatOf(s.body[:0], &short, s.view.field)
 	}
 	parts := max(1, (len(s.body)+room-1)/room)
 	if parts > MaxParts {
