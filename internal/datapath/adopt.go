@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"unsafe"
 
 	"github.com/cilium/ebpf"
 
@@ -63,7 +62,7 @@ func Adopt(o Options, link netcfg.Link) (*Datapath, Found, error) {
 
 // disown makes every bucket foreign.
 func (d *Datapath) disown() error {
-	for i, p := range d.options.Pools {
+	for i, p := range d.options().Pools {
 		if err := d.SetTable(i, make([]State, p.Hasher.Buckets)); err != nil {
 			return err
 		}
@@ -96,30 +95,23 @@ func (f *Found) expire(ids []ebpf.MapID) error {
 			return err
 		}
 	}
-	return f.note(maps[configMap])
+	return f.note(maps[liveMap])
 }
 
-// note reads addresses and MACs from the programs' configuration.
+// note reads addresses and MACs from the programs' pools.
 func (f *Found) note(m *ebpf.Map) error {
-	raw, err := m.LookupBytes(uint32(0))
+	v, err := arrangementOf(m)
 	if err != nil {
-		return fmt.Errorf("read the configuration of programs: %w", err)
+		return nil //nolint:nilerr // what cannot be read is replaced
 	}
-	var c kernelConfig
-	if len(raw) != int(unsafe.Sizeof(c)) {
-		return nil
-	}
-	if _, err := binary.Decode(raw, binary.NativeEndian, &c); err != nil {
-		return fmt.Errorf("read the configuration of programs: %w", err)
-	}
-	for _, s := range c.Slot {
+	for _, s := range v.Slot {
 		if a := s.Address.addr(); s.Used != 0 && !slices.Contains(f.Addresses, a) {
 			f.Addresses = append(f.Addresses, a)
 		}
 	}
-	for _, p := range c.Pool[:min(int(c.Pools), MaxPools)] {
+	for _, p := range v.Pool {
 		mac := net.HardwareAddr(slices.Clone(p.MAC[:]))
-		if !slices.ContainsFunc(f.MACs, func(m net.HardwareAddr) bool { return slices.Equal(m, mac) }) {
+		if p.Buckets != 0 && !slices.ContainsFunc(f.MACs, func(m net.HardwareAddr) bool { return slices.Equal(m, mac) }) {
 			f.MACs = append(f.MACs, mac)
 		}
 	}

@@ -36,8 +36,7 @@ func (d *Datapath) loadAgain(into any, adjust func(*ebpf.CollectionSpec, map[str
 	if err != nil {
 		return err
 	}
-	_, lines := layoutTables(d.options.Pools)
-	spec, err := buildSpec(d.options, lines)
+	spec, err := buildSpec(d.options(), d.maps.RotaTables.MaxEntries()/tableGenerations)
 	if err != nil {
 		return err
 	}

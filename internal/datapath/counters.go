@@ -15,7 +15,7 @@ type Counts [Verdicts]uint64
 // FromClients are those that hash to a bucket: what a client sent, whoever owns it.
 func (c *Counts) FromClients() (packets uint64) {
 	for v := range Verdict(Verdicts) {
-		if v >= PassMine && v <= PassContestedNew || v >= DropForeign && v <= DropContestedNoSocket {
+		if v >= PassMine && v <= PassContestedNew || v >= DropForeign && v <= DropContestedNoSocket || v == DropRetiring {
 			packets += c[v]
 		}
 	}
@@ -29,10 +29,11 @@ type BucketCounts struct {
 
 // Counters reads the verdicts of every pool, all CPUs added up.
 func (d *Datapath) Counters() ([]Counts, error) {
-	counts := make([]Counts, len(d.options.Pools))
-	for pool, p := range d.options.Pools {
+	now := d.arranged.Load()
+	counts := make([]Counts, len(now.layout))
+	for pool, p := range now.options.Pools {
 		var perCPU []Counts
-		if err := d.maps.RotaVerdicts.Lookup(uint32(pool), &perCPU); err != nil {
+		if err := d.maps.RotaVerdicts.Lookup(now.layout[pool].place, &perCPU); err != nil {
 			return nil, fmt.Errorf("read the counters of pool %s: %w", p.Name, err)
 		}
 		for _, cpu := range perCPU {
@@ -49,7 +50,8 @@ const bucketBatch = 1024
 
 // BucketCounters reads the packets of every bucket of a pool, all CPUs added up.
 func (d *Datapath) BucketCounters(pool int) ([]BucketCounts, error) {
-	if pool < 0 || pool >= len(d.options.Pools) {
+	now := d.arranged.Load()
+	if pool < 0 || pool >= len(now.layout) {
 		return nil, fmt.Errorf("there is no pool %d", pool)
 	}
 	cpus, err := ebpf.PossibleCPU()
@@ -57,17 +59,12 @@ func (d *Datapath) BucketCounters(pool int) ([]BucketCounts, error) {
 		return nil, fmt.Errorf("count the CPUs: %w", err)
 	}
 	reader := bucketReader{d: d, cpus: cpus}
-	first := d.firstBucket(pool)
-	counts := make([]BucketCounts, d.options.Pools[pool].Hasher.Buckets)
+	first := now.layout[pool].firstBucket()
+	counts := make([]BucketCounts, now.options.Pools[pool].Hasher.Buckets)
 	if err := reader.read(first, counts); err != nil {
-		return nil, fmt.Errorf("read the buckets' counters of pool %s: %w", d.options.Pools[pool].Name, err)
+		return nil, fmt.Errorf("read the buckets' counters of pool %s: %w", now.options.Pools[pool].Name, err)
 	}
 	return counts, nil
-}
-
-// firstBucket is the place of a pool's bucket 0 in rota_buckets.
-func (d *Datapath) firstBucket(pool int) uint32 {
-	return Options{Pools: d.options.Pools[:pool]}.totalBuckets()
 }
 
 type bucketReader struct {

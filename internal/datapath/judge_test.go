@@ -62,7 +62,7 @@ func loadForTest(t testing.TB, o Options) *Datapath {
 // setAll puts all buckets of all pools into one state, with a long lease.
 func setAll(t testing.TB, d *Datapath, s State) {
 	t.Helper()
-	for i, p := range d.options.Pools {
+	for i, p := range d.options().Pools {
 		states := make([]State, p.Hasher.Buckets)
 		for b := range states {
 			states[b] = s

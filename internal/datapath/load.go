@@ -3,8 +3,8 @@ package datapath
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -23,16 +23,17 @@ const fragmentsPerCPU = 512
 // Datapath is a loaded set of programs and the memory that it shares with
 // them. Its methods may be called by several goroutines.
 type Datapath struct {
-	options  Options
+	arranged atomic.Pointer[arranged]
 	programs rotaPrograms
 	maps     rotaMaps
-	layout   []tableLayout // by pool
 
 	// Two locks, so that no table that waits holds up the end of a lease. Both
 	// are held to change control, which is nil once closed, and memory.
 	tableLock  sync.Mutex
 	leaseLock  sync.Mutex
 	control    *control      // .data.control
+	live       *live         // .data.live; under tableLock
+	retired    generations   // by version: when it was last in force; under tableLock
 	memory     []mapping     // all to unmap
 	tables     mapping       // rota_tables; under tableLock
 	syns       []kernelSyns  // rota_syns, by CPU; under leaseLock
@@ -75,8 +76,11 @@ func load(o Options, existing map[string]*ebpf.Map) (*Datapath, error) {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return nil, fmt.Errorf("raise the limit of locked memory (are you root?): %w", err)
 	}
-	layout, lines := layoutTables(o.Pools)
-	spec, err := buildSpec(o, lines)
+	room := roomFor(o.Pools)
+	if tables := existing[rotaMapRotaTables]; tables != nil {
+		room = tables.MaxEntries() / tableGenerations
+	}
+	spec, err := buildSpec(o, room)
 	if err != nil {
 		return nil, err
 	}
@@ -86,22 +90,52 @@ func load(o Options, existing map[string]*ebpf.Map) (*Datapath, error) {
 		return nil, explainLoad(err)
 	}
 	d := &Datapath{
-		options:    o,
 		programs:   objects.rotaPrograms,
 		maps:       objects.rotaMaps,
-		layout:     layout,
 		generation: make([]generations, len(o.Pools)),
 	}
-	if err := d.prepare(objects.Control, existing == nil); err != nil {
+	err = d.prepare(&objects)
+	if err == nil {
+		err = d.arrange(o, existing == nil, room)
+	}
+	if err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
 }
 
-// prepare gets hold of the memory and the clock. New maps get their first tables.
-func (d *Datapath) prepare(controlMap *ebpf.Map, fresh bool) error {
-	defer controlMap.Close()
-	memory, err := mapMap(controlMap)
+// arrange finds the pools' places: new ones, or those that they have in the maps.
+func (d *Datapath) arrange(o Options, fresh bool, room uint32) (err error) {
+	now := &arranged{options: o}
+	if !fresh {
+		now.layout, err = d.adopted(o)
+		for i := range d.generation {
+			d.generation[i].retireAll(Now())
+		}
+		d.retired.retireAll(Now())
+		d.arranged.Store(now)
+		return err
+	}
+	if now.layout, err = layOut(o.Pools, room, nil); err != nil {
+		return err
+	}
+	a, err := newKernelArrangement(o, now.layout)
+	if err != nil {
+		return err
+	}
+	for _, l := range now.layout {
+		d.control.table[l.place].Store(l.offset(0))
+	}
+	d.switchTo(a)
+	d.arranged.Store(now)
+	return nil
+}
+
+// prepare gets hold of the memory and the clock.
+func (d *Datapath) prepare(objects *loaded) error {
+	defer objects.Control.Close()
+	defer objects.Live.Close()
+	memory, err := mapMap(objects.Control)
 	if err != nil {
 		return err
 	}
@@ -113,18 +147,18 @@ func (d *Datapath) prepare(controlMap *ebpf.Map, fresh bool) error {
 	if d.control, err = as[control](memory); err != nil {
 		return err
 	}
+	if memory, err = mapMap(objects.Live); err != nil {
+		return err
+	}
+	d.memory = append(d.memory, memory)
+	if d.live, err = as[live](memory); err != nil {
+		return err
+	}
 	if memory, err = mapMap(d.maps.RotaSyns); err != nil {
 		return err
 	}
 	d.memory = append(d.memory, memory)
 	d.syns = synsIn(memory, d.maps.RotaSyns.MaxEntries())
-	for i := range d.layout {
-		if fresh {
-			d.control.table[i].Store(d.layout[i].offset(0))
-		} else {
-			d.generation[i].retireAll(Now())
-		}
-	}
 	d.clock, err = newClock(d.programs.RotaClock)
 	return err
 }
@@ -133,18 +167,16 @@ func (d *Datapath) prepare(controlMap *ebpf.Map, fresh bool) error {
 type loaded struct {
 	rotaObjects
 	Control *ebpf.Map `ebpf:".data.control"`
+	Live    *ebpf.Map `ebpf:".data.live"`
 }
 
 // buildSpec fits the compiled programs to the options and to this kernel.
-func buildSpec(o Options, tableLines uint32) (*ebpf.CollectionSpec, error) {
+func buildSpec(o Options, room uint32) (*ebpf.CollectionSpec, error) {
 	spec, err := loadRota()
 	if err != nil {
 		return nil, fmt.Errorf("read the compiled programs: %w", err)
 	}
-	config, err := newKernelConfig(o)
-	if err != nil {
-		return nil, err
-	}
+	config := newKernelConfig(o)
 	if multiBuffer() {
 		config.MultiBuffer = 1
 		spec.Programs[NameXDP].Flags |= xdpHasFrags
@@ -153,8 +185,8 @@ func buildSpec(o Options, tableLines uint32) (*ebpf.CollectionSpec, error) {
 	if err := spec.Variables[rotaVarConfig].Set(config); err != nil {
 		return nil, fmt.Errorf("write the programs' configuration: %w", err)
 	}
-	spec.Maps[rotaMapRotaTables].MaxEntries = tableLines
-	spec.Maps[rotaMapRotaBuckets].MaxEntries = o.totalBuckets()
+	spec.Maps[rotaMapRotaTables].MaxEntries = room * tableGenerations
+	spec.Maps[rotaMapRotaBuckets].MaxEntries = room * tableLine
 	cpus, err := ebpf.PossibleCPU()
 	if err != nil {
 		return nil, fmt.Errorf("count the CPUs: %w", err)
@@ -181,13 +213,6 @@ func explainLoad(err error) error {
 	default:
 		return fmt.Errorf("load the BPF programs (needs root): %w", err)
 	}
-}
-
-// Options are what the programs were loaded with.
-func (d *Datapath) Options() Options {
-	o := d.options
-	o.Pools = slices.Clone(o.Pools)
-	return o
 }
 
 // Programs are valid until Close.

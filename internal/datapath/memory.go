@@ -21,6 +21,13 @@ type control struct {
 	table [MaxPools]atomic.Uint32
 }
 
+// live is struct live of bpf/config.h.
+type live struct {
+	current atomic.Uint32
+	_       uint32
+	version [versions]kernelArrangement
+}
+
 // mapping is a map's memory in ours.
 type mapping []byte
 

@@ -3,6 +3,7 @@ package datapath
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 
 	"github.com/rota-cluster/rota/internal/ownership"
 )
@@ -111,6 +112,21 @@ func (m *Model) rememberFragment(p *modelPacket) bool {
 	return true
 }
 
+func (m *Model) retires(pool int, a netip.Addr) bool {
+	return slices.ContainsFunc(m.Options.Pools[pool].Retiring, func(r netip.Addr) bool { return r.Unmap() == a })
+}
+
+func (m *Model) judgeRetiring(p modelPacket, goesOn bool) Verdict {
+	switch {
+	case !goesOn:
+		return DropRetiring
+	case m.hasSocket(p):
+		return PassLingering
+	default:
+		return DropLingeringNoSocket
+	}
+}
+
 func (m *Model) judgeBucket(pool int, p modelPacket) Verdict {
 	f := p.flow
 	bucket := m.Options.Pools[pool].Hasher.Bucket(f.remote.Addr(), f.remote.Port(), f.local.Port())
@@ -119,6 +135,9 @@ func (m *Model) judgeBucket(pool int, p modelPacket) Verdict {
 		state = m.Tables[pool][bucket]
 	}
 	goesOn := f.protocol == protocolTCP && !f.opening
+	if state != ownership.Foreign && m.retires(pool, p.header.destination) {
+		return m.judgeRetiring(p, goesOn)
+	}
 	switch state {
 	case ownership.Foreign:
 		return DropForeign

@@ -27,7 +27,7 @@ func TestModelAgreesWithThePrograms(t *testing.T) {
 		ports: []uint16{s.established4, s.established6, s.timeWait4, s.timeWait6, openingPort, openingPort},
 		acks:  []uint32{s.isn4 + 1, s.isn6 + 1, 0},
 	}
-	m := &Model{Options: d.options, TCP: s.socket}
+	m := &Model{Options: d.options(), TCP: s.socket}
 	seen := make(map[Verdict]int)
 	for i := range *modelPackets {
 		if i%1000 == 0 {
@@ -64,6 +64,7 @@ func TestModelAgreesWithThePrograms(t *testing.T) {
 func modelOptions() Options {
 	o := testOptions()
 	o.Pools[0].Hasher.Buckets = 5
+	o.Pools[0].Retiring = o.Pools[0].Addresses[1:]
 	o.Pools[1].Hasher = flowhash.Hasher{Mode: flowhash.SourceNetwork, Prefix4: 20, Prefix6: 41, Seed: 1, Buckets: 65536}
 	o.Pools = append(o.Pools,
 		Pool{Name: "dns", Addresses: []netip.Addr{addr("192.0.2.53"), addr("2001:db8::53")}, MAC: testMAC,
@@ -115,7 +116,7 @@ type random struct {
 func (r random) newTables(t *testing.T, d *Datapath, m *Model) {
 	t.Helper()
 	m.Tables = nil
-	for i, p := range d.options.Pools {
+	for i, p := range d.options().Pools {
 		states := make([]State, p.Hasher.Buckets)
 		for b := range states {
 			states[b] = State(r.IntN(4))

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/rota-cluster/rota/internal/flowhash"
 )
@@ -31,6 +32,7 @@ type Options struct {
 type Pool struct {
 	Name      string
 	Addresses []netip.Addr // at least one; no address in two pools
+	Retiring  []netip.Addr // those of them at which nothing new is accepted: they are about to go
 	Hasher    flowhash.Hasher
 	MAC       net.HardwareAddr // the cluster's, 6 bytes
 }
@@ -42,8 +44,8 @@ func (o Options) Fingerprint() uint64 {
 	fmt.Fprintf(&text, "%d %d\n", ABI, o.BeatPort)
 	for _, p := range o.Pools {
 		h := p.Hasher
-		fmt.Fprintf(&text, "%q %v %d/%d/%d/%d/%d %v\n",
-			p.Name, p.Addresses, h.Mode, h.Prefix4, h.Prefix6, h.Seed, h.Buckets, p.MAC)
+		fmt.Fprintf(&text, "%q %v %v %d/%d/%d/%d/%d %v\n",
+			p.Name, p.Addresses, p.Retiring, h.Mode, h.Prefix4, h.Prefix6, h.Seed, h.Buckets, p.MAC)
 	}
 	sum := sha256.Sum256(text.Bytes())
 	return binary.BigEndian.Uint64(sum[:])
@@ -67,6 +69,11 @@ func (o Options) check() error {
 				return fmt.Errorf("pool %s: %s is given twice, also in pool %s", p.Name, a, other)
 			}
 			owner[a.Unmap()] = p.Name
+		}
+		for _, a := range p.Retiring {
+			if !slices.Contains(p.Addresses, a) {
+				return fmt.Errorf("pool %s: %s is to go, but is not there", p.Name, a)
+			}
 		}
 	}
 	if len(owner) > MaxAddresses {

@@ -32,7 +32,7 @@ func TestTheAdopterDropsBeatsAlone(t *testing.T) {
 	}
 	d := loadForTest(t, testOptions())
 	setAll(t, d, ownership.Mine)
-	if err := d.SetTable(1, make([]State, d.options.Pools[1].Hasher.Buckets)); err != nil {
+	if err := d.SetTable(1, make([]State, d.options().Pools[1].Hasher.Buckets)); err != nil {
 		t.Fatal(err)
 	}
 	for _, r := range rows {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"unsafe"
 
 	"github.com/cilium/ebpf"
 )
@@ -19,7 +20,7 @@ type Identity struct {
 }
 
 // mapsOf are the maps that a set of programs shares, by their names in the kernel.
-var mapsOf = []string{".rodata.config", ".data.control", rotaMapRotaTables, rotaMapRotaVerdicts, rotaMapRotaBuckets, rotaMapRotaSyns}
+var mapsOf = []string{configMap, ".data.control", liveMap, rotaMapRotaTables, rotaMapRotaVerdicts, rotaMapRotaBuckets, rotaMapRotaSyns}
 
 // Inspect reads the identity of a set of programs from the maps that one of
 // them uses (ebpf.ProgramInfo.MapIDs).
@@ -96,9 +97,9 @@ func closeMaps(maps map[string]*ebpf.Map) {
 }
 
 // identify reads the start of the programs' configuration, whose layout is
-// the same in every ABI.
+// the same in every ABI, and for what options of ours they are arranged now.
 func identify(found map[string]*ebpf.Map) (Identity, error) {
-	m := found[".rodata.config"]
+	m := found[configMap]
 	if m == nil {
 		return Identity{}, fmt.Errorf("programs without rota's configuration: %w", ErrIncompatible)
 	}
@@ -106,7 +107,34 @@ func identify(found map[string]*ebpf.Map) (Identity, error) {
 	if err != nil || len(raw) < 16 {
 		return Identity{}, fmt.Errorf("read the configuration of programs: %w (%w)", ErrIncompatible, err)
 	}
-	return decodeIdentity(raw), nil
+	id := decodeIdentity(raw)
+	if id.ABI != ABI {
+		return id, nil
+	}
+	a, err := arrangementOf(found[liveMap])
+	if err != nil {
+		return id, err
+	}
+	id.Fingerprint = a.Fingerprint
+	return id, nil
+}
+
+const liveMap = ".data.live"
+
+// arrangementOf reads the arrangement in force from the programs' map.
+func arrangementOf(m *ebpf.Map) (*kernelArrangement, error) {
+	var l kernelLive
+	if m == nil {
+		return nil, fmt.Errorf("programs without rota's pools: %w", ErrIncompatible)
+	}
+	raw, err := m.LookupBytes(uint32(0))
+	if err != nil || len(raw) != int(unsafe.Sizeof(l)) {
+		return nil, fmt.Errorf("read the pools of programs: %w (%w)", ErrIncompatible, err)
+	}
+	if _, err := binary.Decode(raw, binary.NativeEndian, &l); err != nil {
+		return nil, fmt.Errorf("read the pools of programs: %w", err)
+	}
+	return &l.Version[l.Current%versions], nil
 }
 
 func decodeIdentity(raw []byte) Identity {

@@ -63,7 +63,7 @@ func (a *Attachment) Replay(pool int, buckets ownership.Bitmap, since time.Durat
 			break
 		}
 		// So the filter knows it, and keeps it no second time (is_replay of bpf/syn.h).
-		copy(s.frame[macLen:], a.datapath.options.Pools[pool].MAC)
+		copy(s.frame[macLen:], a.datapath.options().Pools[pool].MAC)
 		if err := receive(program, a.service.Index, s.frame); err != nil {
 			return sent, err
 		}
@@ -114,7 +114,7 @@ func (a *Attachment) Resend(pool int, since map[uint32]time.Duration) (Sent, err
 	found, sent := newestOf(found)
 	frames := make([][]byte, len(found))
 	for i, s := range found {
-		copy(s.frame, a.datapath.options.Pools[pool].MAC)
+		copy(s.frame, a.datapath.options().Pools[pool].MAC)
 		copy(s.frame[macLen:], a.service.MAC)
 		frames[i] = s.frame
 	}

@@ -5,15 +5,11 @@ import "testing"
 // loadAs loads the programs with a configuration that this daemon would not write.
 func loadAs(t *testing.T, o Options, change func(*kernelConfig)) *rotaObjects {
 	t.Helper()
-	_, lines := layoutTables(o.Pools)
-	spec, err := buildSpec(o, lines)
+	spec, err := buildSpec(o, roomFor(o.Pools))
 	if err != nil {
 		t.Fatal(err)
 	}
-	config, err := newKernelConfig(o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	config := newKernelConfig(o)
 	change(config)
 	if err := spec.Variables[rotaVarConfig].Set(config); err != nil {
 		t.Fatal(err)

@@ -30,6 +30,7 @@ const (
 	rotaProgRotaXdp      = "rota_xdp"
 	rotaVarConfig        = "config"
 	rotaVarControl       = "control"
+	rotaVarLive          = "live"
 )
 
 // loadRota returns the embedded CollectionSpec for rota.
@@ -100,6 +101,7 @@ type rotaMapSpecs struct {
 type rotaVariableSpecs struct {
 	Config  *ebpf.VariableSpec `ebpf:"config"`
 	Control *ebpf.VariableSpec `ebpf:"control"`
+	Live    *ebpf.VariableSpec `ebpf:"live"`
 }
 
 // rotaObjects contains all objects after they have been loaded into the kernel.
@@ -145,6 +147,7 @@ func (m *rotaMaps) Close() error {
 type rotaVariables struct {
 	Config  *ebpf.Variable `ebpf:"config"`
 	Control *ebpf.Variable `ebpf:"control"`
+	Live    *ebpf.Variable `ebpf:"live"`
 }
 
 // rotaPrograms contains all programs after they have been loaded into the kernel.

@@ -86,15 +86,19 @@ func TestSockets(t *testing.T) {
 	}
 }
 
-func TestLiveBuckets(t *testing.T) {
+func TestLive(t *testing.T) {
 	o := testOptions()
 	d := loadForTest(t, o)
 	s := newSockets(t)
-	var live []ownership.Bitmap
+	var found Live
 	s.space.Do(func() (err error) {
-		live, err = d.LiveBuckets()
+		found, err = d.Live()
 		return err
 	})
+	live := found.Buckets
+	if found.Pools[0] != "web" || !found.Addresses[addr(web4)] || !found.Addresses[addr(web6)] || len(found.Addresses) != 2 {
+		t.Errorf("live addresses %v of %v", found.Addresses, found.Pools)
+	}
 	h := o.Pools[0].Hasher
 	want := ownership.NewBitmap(h.Buckets)
 	// In TIME_WAIT is nothing to wait for.

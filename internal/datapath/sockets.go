@@ -15,27 +15,37 @@ import (
 // CLOSE (7) and TIME_WAIT (6) are none.
 const liveStates = 1<<1 | 1<<2 | 1<<3 | 1<<4 | 1<<5 | 1<<8 | 1<<9 | 1<<11
 
-// LiveBuckets tells for every pool which buckets have live local TCP
+// Live tells what has live local TCP connections.
+type Live struct {
+	Pools   []string // those that there were when it was asked, and of each
+	Buckets []ownership.Bitmap
+	// Addresses are the shared ones.
+	Addresses map[netip.Addr]bool
+}
+
+// Live asks which buckets and shared addresses have live local TCP
 // connections: sockets of this thread's network namespace whose local address
 // is shared. It asks sock_diag (linux/inet_diag.h) and reads every live TCP
 // socket of the namespace once.
-func (d *Datapath) LiveBuckets() ([]ownership.Bitmap, error) {
-	live := make([]ownership.Bitmap, len(d.options.Pools))
+func (d *Datapath) Live() (Live, error) {
+	pools := d.options().Pools
+	live := Live{Addresses: make(map[netip.Addr]bool)}
 	poolOf := make(map[netip.Addr]int)
-	for i, p := range d.options.Pools {
-		live[i] = ownership.NewBitmap(p.Hasher.Buckets)
+	for i, p := range pools {
+		live.Pools, live.Buckets = append(live.Pools, p.Name), append(live.Buckets, ownership.NewBitmap(p.Hasher.Buckets))
 		for _, a := range p.Addresses {
 			poolOf[a.Unmap()] = i
 		}
 	}
 	mark := func(s tcpSocket) {
 		if pool, shared := poolOf[s.local.Addr()]; shared {
-			live[pool].Set(d.options.Pools[pool].Hasher.Bucket(s.remote.Addr(), s.remote.Port(), s.local.Port()))
+			live.Buckets[pool].Set(pools[pool].Hasher.Bucket(s.remote.Addr(), s.remote.Port(), s.local.Port()))
+			live.Addresses[s.local.Addr()] = true
 		}
 	}
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
 		if err := dumpTCP(family, liveStates, mark); err != nil {
-			return nil, fmt.Errorf("ask the kernel for its TCP sockets: %w", err)
+			return Live{}, fmt.Errorf("ask the kernel for its TCP sockets: %w", err)
 		}
 	}
 	return live, nil

@@ -19,7 +19,7 @@ const (
 // kernelSyn is struct syn of bpf/syn.h.
 type kernelSyn struct {
 	when         uint64 // jiffies
-	pool, bucket uint32
+	pool, bucket uint32 // the pool's place
 	len          uint16
 	state        uint16
 	tag          [4]byte // 802.1Q or 802.1ad that the kernel has taken out of the frame, or 0
@@ -66,16 +66,17 @@ func (d *Datapath) keptSyns(pool int, wanted func(s *keptSyn) bool) ([]keptSyn, 
 	if err != nil {
 		return nil, fmt.Errorf("read the kept SYNs: %w", err)
 	}
+	arranged := d.arranged.Load()
 	newest := make(map[synFlow]keptSyn)
 	for i := range d.syns {
-		d.syns[i].each(uint32(pool), func(k *kernelSyn) {
+		d.syns[i].each(arranged.layout[pool].place, func(k *kernelSyn) {
 			age := time.Duration(now.jiffies-min(k.when+1, now.jiffies)) * d.clock.tick
 			s := keptSyn{bucket: k.bucket, state: State(k.state), by: now.monotonic - age}
 			if !wanted(&s) {
 				return
 			}
 			s.frame = k.whole()
-			if d.read(pool, &s) && newest[s.flow].by <= s.by {
+			if s.read(&arranged.options.Pools[pool]) && newest[s.flow].by <= s.by {
 				newest[s.flow] = s
 			}
 		})
@@ -116,7 +117,7 @@ func (s *kernelSyn) whole() []byte {
 
 // read finds the segment in the frame. It is false if that is no SYN of the
 // bucket, or was damaged on its way.
-func (d *Datapath) read(pool int, s *keptSyn) bool {
+func (s *keptSyn) read(pool *Pool) bool {
 	h, ok := readModelHeader(s.frame)
 	if !ok || h.fault != 0 || h.protocol != protocolTCP || len(h.payload) < 20 || h.payload[13]&(tcpSYN|tcpACK) != tcpSYN {
 		return false
@@ -124,7 +125,10 @@ func (d *Datapath) read(pool int, s *keptSyn) bool {
 	s.tcp = h.payload
 	s.flow.remote = netip.AddrPortFrom(h.source, binary.BigEndian.Uint16(s.tcp))
 	s.flow.local = netip.AddrPortFrom(h.destination, binary.BigEndian.Uint16(s.tcp[2:]))
-	bucket := d.options.Pools[pool].Hasher.Bucket(h.source, s.flow.remote.Port(), s.flow.local.Port())
+	if !slices.ContainsFunc(pool.Addresses, func(a netip.Addr) bool { return a.Unmap() == h.destination }) {
+		return false // another pool had that place
+	}
+	bucket := pool.Hasher.Bucket(h.source, s.flow.remote.Port(), s.flow.local.Port())
 	return bucket == s.bucket && s.complete()
 }
 

@@ -175,7 +175,7 @@ func TestKeptSYNsOfPoolsAndBuckets(t *testing.T) {
 			t.Errorf("pool %d: %d of 50 are in even buckets", pool, len(all))
 		}
 		for _, s := range all {
-			if want := d.options.Pools[pool].Hasher.Bucket(s.flow.remote.Addr(), s.flow.remote.Port(), 80); s.bucket != want || want%2 != 0 {
+			if want := d.options().Pools[pool].Hasher.Bucket(s.flow.remote.Addr(), s.flow.remote.Port(), 80); s.bucket != want || want%2 != 0 {
 				t.Errorf("pool %d: %v is kept in bucket %d, want %d", pool, s.flow, s.bucket, want)
 			}
 		}

@@ -22,30 +22,29 @@ const (
 	tableLine  = 64 // bytes of one value of rota_tables
 )
 
-// tableLayout says where a pool's tables are in rota_tables.
+// tableLayout says where a pool's tables and counters are.
 type tableLayout struct {
-	start  uint32 // of generation 0, in bytes
-	stride uint32 // from generation to generation, in bytes
+	place uint32 // in the programs' list of pools
+	line  uint32 // the first of the pool's, counted in tables of one generation each
+	lines uint32
 }
 
+func linesOf(buckets uint32) uint32 { return (buckets + tableLine - 1) / tableLine }
+
+// start of its tables in rota_tables, and from generation to generation, in bytes.
+func (l tableLayout) start() uint32  { return l.line * tableGenerations * tableLine }
+func (l tableLayout) stride() uint32 { return l.lines * tableLine }
+
 func (l tableLayout) offset(generation int) uint32 {
-	return l.start + uint32(generation)*l.stride
+	return l.start() + uint32(generation)*l.stride()
 }
 
 func (l tableLayout) generationAt(offset uint32) int {
-	return int((offset - l.start) / l.stride)
+	return int((offset - l.start()) / l.stride())
 }
 
-// layoutTables places the tables of all pools one after the other, and tells
-// how many lines of rota_tables they take.
-func layoutTables(pools []Pool) (layout []tableLayout, lines uint32) {
-	for _, p := range pools {
-		l := (p.Hasher.Buckets + tableLine - 1) / tableLine
-		layout = append(layout, tableLayout{start: lines * tableLine, stride: l * tableLine})
-		lines += l * tableGenerations
-	}
-	return layout, lines
-}
+// firstBucket is the place of its bucket 0 in rota_buckets.
+func (l tableLayout) firstBucket() uint32 { return l.line * tableLine }
 
 // generations says when each of a pool's tables was last in force (Now; 0 is never).
 type generations [tableGenerations]time.Duration
@@ -62,59 +61,62 @@ func (g *generations) retireAll(now time.Duration) {
 // that arrives from then on is judged by the old table. It takes microseconds,
 // unless more than seven tables of one pool are set within 50 ms: then it waits.
 func (d *Datapath) SetTable(pool int, states []State) error {
+	d.tableLock.Lock()
+	defer d.tableLock.Unlock()
 	if err := d.checkTable(pool, states); err != nil {
 		return err
 	}
-	d.tableLock.Lock()
-	defer d.tableLock.Unlock()
 	if d.control == nil {
 		return errClosed
 	}
-	layout := d.layout[pool]
+	layout := d.arranged.Load().layout[pool]
 	retired := &d.generation[pool]
-	active := layout.generationAt(d.control.table[pool].Load())
+	active := layout.generationAt(d.control.table[layout.place].Load())
 	next := (active + 1) % tableGenerations
 	if wait := retired[next] + tableGrace - Now(); retired[next] != 0 && wait > 0 {
 		time.Sleep(wait)
 	}
-	table := d.table(pool, next)
+	table := d.table(layout, next)[:len(states)]
 	for i, s := range states {
 		table[i] = byte(s)
 	}
-	d.control.table[pool].Store(layout.offset(next))
+	d.control.table[layout.place].Store(layout.offset(next))
 	retired[active] = Now()
 	return nil
 }
 
 // Table is the table in force of a pool.
 func (d *Datapath) Table(pool int) ([]State, error) {
-	if pool < 0 || pool >= len(d.layout) {
-		return nil, fmt.Errorf("there is no pool %d", pool)
-	}
 	d.tableLock.Lock()
 	defer d.tableLock.Unlock()
+	now := d.arranged.Load()
+	if pool < 0 || pool >= len(now.layout) {
+		return nil, fmt.Errorf("there is no pool %d", pool)
+	}
 	if d.control == nil {
 		return nil, errClosed
 	}
-	active := d.layout[pool].generationAt(d.control.table[pool].Load())
-	states := make([]State, d.options.Pools[pool].Hasher.Buckets)
-	for i, b := range d.table(pool, active) {
+	layout := now.layout[pool]
+	active := layout.generationAt(d.control.table[layout.place].Load())
+	states := make([]State, now.options.Pools[pool].Hasher.Buckets)
+	for i, b := range d.table(layout, active)[:len(states)] {
 		states[i] = State(b)
 	}
 	return states, nil
 }
 
 // table is the memory of one generation of a pool's table.
-func (d *Datapath) table(pool, generation int) []byte {
-	at := d.layout[pool].offset(generation)
-	return d.tables[at : at+d.options.Pools[pool].Hasher.Buckets]
+func (d *Datapath) table(layout tableLayout, generation int) []byte {
+	at := layout.offset(generation)
+	return d.tables[at : at+layout.stride()]
 }
 
 func (d *Datapath) checkTable(pool int, states []State) error {
-	if pool < 0 || pool >= len(d.layout) {
+	o := d.options()
+	if pool < 0 || pool >= len(o.Pools) {
 		return fmt.Errorf("set a table: there is no pool %d", pool)
 	}
-	p := d.options.Pools[pool]
+	p := o.Pools[pool]
 	if len(states) != int(p.Hasher.Buckets) {
 		return fmt.Errorf("set the table of pool %s: %d states for %d buckets", p.Name, len(states), p.Hasher.Buckets)
 	}

@@ -15,7 +15,7 @@ import (
 func TestTablesAreReadBackAsSet(t *testing.T) {
 	d := loadForTest(t, testOptions())
 	for round := range 3 * tableGenerations {
-		for pool, p := range d.options.Pools {
+		for pool, p := range d.options().Pools {
 			want := make([]State, p.Hasher.Buckets)
 			for b := range want {
 				want[b] = State((b + round + pool) % 4)

@@ -53,6 +53,8 @@ const (
 	DropGuard Verdict = 28
 	// DropInternal: a fault of rota's own.
 	DropInternal Verdict = 29
+	// DropRetiring: the packet begins something, at an address that is about to go.
+	DropRetiring Verdict = 30
 )
 
 // Verdicts is the room for verdicts; every Verdict is below it.
@@ -81,6 +83,7 @@ var verdictNames = [Verdicts]string{
 	DropUnannounceable:    "drop-unannounceable",
 	DropGuard:             "drop-guard",
 	DropInternal:          "drop-internal",
+	DropRetiring:          "drop-retiring",
 }
 
 func (v Verdict) String() string {

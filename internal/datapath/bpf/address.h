@@ -24,20 +24,22 @@ static __always_inline bool same_address(const struct address *a, const struct a
 }
 
 /* The one slot where the address stands if it is shared (config.go: slotOf). */
-static __always_inline __u64 slot_of(const struct address *a)
+static __always_inline __u64 slot_of(const struct address *a, __u64 multiplier)
 {
 	__u64 folded = a->high * 0x9e3779b97f4a7c15ULL + a->low;
 
-	return folded * config.multiplier >> ADDRESS_SHIFT;
+	return folded * multiplier >> ADDRESS_SHIFT;
 }
 
 static __always_inline int pool_of(const struct address *a)
 {
-	const volatile struct shared_address *s = &config.slot[slot_of(a) & (ADDRESS_SLOTS - 1)];
+	__u32 version = live.current & (VERSIONS - 1);
+	const volatile struct arrangement *v = &live.version[version];
+	const volatile struct shared_address *s = &v->slot[slot_of(a, v->multiplier) & (ADDRESS_SLOTS - 1)];
 
 	if (s->address.low != a->low || s->address.high != a->high || !s->used)
 		return NO_POOL;
-	return s->pool & (MAX_POOLS - 1);
+	return (s->pool & (RETIRES | (MAX_POOLS - 1))) | version << VERSION_SHIFT;
 }
 
 #endif

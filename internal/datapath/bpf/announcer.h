@@ -18,7 +18,7 @@ static __always_inline void cluster_mac(__u32 pool, __u8 mac[ETH_ALEN])
 {
 #pragma unroll
 	for (int i = 0; i < ETH_ALEN; i++)
-		mac[i] = config.pool[pool & (MAX_POOLS - 1)].mac[i];
+		mac[i] = pool_at(pool)->mac[i];
 }
 
 static __always_inline bool store_mac(struct __sk_buff *skb, __u32 pool, __u32 at)

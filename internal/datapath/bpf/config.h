@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * What is fixed when the programs are loaded. User space fills it in
- * (config.go mirrors the layout), the kernel freezes it, and the verifier
- * folds what is constant.
+ * What the programs are told: config, which is fixed when they are loaded (the
+ * kernel freezes it, and the verifier folds what is constant), and live, the pools
+ * and their addresses, which may change while they run. User space fills both in
+ * (config.go mirrors the layout).
  */
 #ifndef ROTA_CONFIG_H
 #define ROTA_CONFIG_H
@@ -25,7 +26,7 @@ struct address {
 struct shared_address {
 	struct address address;
 	__u32 used;
-	__u32 pool;
+	__u32 pool; /* its place, and RETIRES */
 };
 
 enum hash_mode {
@@ -44,23 +45,59 @@ struct pool {
 	__u32 mask4;
 	__u8 mac[ETH_ALEN]; /* the cluster's */
 	__u16 : 16;
-	__u32 : 32;
+	__u32 order; /* where user space lists it */
 };
 
 struct config {
 	__u32 abi; /* layout of this file, control.h, table.h, verdict.h, syn.h */
-	__u32 pools;
-	__u64 fingerprint; /* of what user space asked for */
-	__u64 multiplier; /* of the perfect hash */
+	__u32 : 32;
+	__u64 fingerprint; /* of what user space asked for when it loaded the programs */
 	__be16 beat_port;
 	__u8 multi_buffer; /* the kernel has XDP frames of several buffers (Linux 5.18) */
 	__u8 : 8;
 	__u16 request_isn; /* where struct tcp_request_sock has snt_isn; 0 if that cannot be known */
 	__u16 : 16;
-	struct pool pool[MAX_POOLS];
-	struct shared_address slot[ADDRESS_SLOTS];
 };
 
 const volatile struct config config SEC(".rodata.config");
+
+/*
+ * The pools and addresses. There are several versions; current says which one is in
+ * force, so that user space changes everything with one store. A version is
+ * not written to while a program might still look into it (table.h).
+ */
+enum { VERSIONS = 4, VERSION_SHIFT = 6 };
+
+struct arrangement {
+	__u64 fingerprint; /* of what user space asked for */
+	__u64 multiplier; /* of the perfect hash */
+	struct pool pool[MAX_POOLS]; /* each keeps its place */
+	struct shared_address slot[ADDRESS_SLOTS];
+};
+
+struct live {
+	__u32 current;
+	__u32 : 32;
+	struct arrangement version[VERSIONS];
+};
+
+volatile struct live live SEC(".data.live");
+
+/*
+ * A pool is known by a number: its place, the version in which it was found, and
+ * whether it was by an address that retires, for which nothing new is accepted. One
+ * packet is judged by one version.
+ */
+enum { RETIRES = MAX_POOLS * VERSIONS };
+
+static __always_inline __u32 place_of(__u32 pool)
+{
+	return pool & (MAX_POOLS - 1);
+}
+
+static __always_inline const volatile struct pool *pool_at(__u32 pool)
+{
+	return &live.version[pool >> VERSION_SHIFT & (VERSIONS - 1)].pool[place_of(pool)];
+}
 
 #endif

@@ -39,10 +39,22 @@ static __always_inline enum verdict judge_contested(const struct frame *f, const
 	return has_tcp_socket(f, p) ? PASS_CONTESTED : DROP_CONTESTED_NO_SOCKET;
 }
 
+/* As if lingering, to an address that is about to go: nobody begins anything there any more. */
+static __always_inline enum verdict judge_retiring(const struct frame *f, const struct packet *p)
+{
+	if (p->flow.protocol != IPPROTO_TCP || p->flow.opening)
+		return DROP_RETIRING;
+	return has_tcp_socket(f, p) ? PASS_LINGERING : DROP_LINGERING_NO_SOCKET;
+}
+
 static __always_inline enum verdict
 judge_bucket(const struct frame *f, const struct packet *p, __u32 pool, __u32 bucket)
 {
-	switch (state_of(pool, bucket)) {
+	enum bucket_state state = state_of(pool, bucket);
+
+	if (unlikely(pool & RETIRES) && state != FOREIGN)
+		return judge_retiring(f, p);
+	switch (state) {
 	case FOREIGN:
 		keep_syn(f, p, pool, bucket, FOREIGN);
 		return DROP_FOREIGN;

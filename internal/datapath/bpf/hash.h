@@ -101,7 +101,7 @@ static __always_inline __u32 hash6(const volatile struct pool *p, const struct f
 
 static __always_inline __u32 bucket_of(__u32 pool, const struct packet *packet)
 {
-	const volatile struct pool *p = &config.pool[pool & (MAX_POOLS - 1)];
+	const volatile struct pool *p = pool_at(pool);
 	const struct flow *f = &packet->flow;
 	__u32 hash = packet->ipv6 ? hash6(p, f) : hash4(p, f);
 

@@ -48,7 +48,7 @@ struct {
  */
 static __always_inline bool is_replay(const struct frame *f, __u32 pool)
 {
-	const volatile struct pool *p = &config.pool[pool & (MAX_POOLS - 1)];
+	const volatile struct pool *p = pool_at(pool);
 	const struct ethhdr *eth = f->data;
 
 	if ((void *)(eth + 1) > f->data_end)
@@ -74,7 +74,7 @@ static __always_inline struct syn *next_syn(const struct frame *f, __u32 pool, _
 	syn->len = 0;
 	syn->tag[0] = syn->tag[1] = 0;
 	syn->when = bpf_jiffies64();
-	syn->pool = pool;
+	syn->pool = place_of(pool);
 	syn->bucket = bucket;
 	syn->state = state;
 	return syn;

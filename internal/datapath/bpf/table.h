@@ -28,7 +28,7 @@ struct {
 
 static __always_inline enum bucket_state state_of(__u32 pool, __u32 bucket)
 {
-	__u32 at = control.table[pool & (MAX_POOLS - 1)] + bucket;
+	__u32 at = control.table[place_of(pool)] + bucket;
 	__u32 line = at / TABLE_LINE;
 	struct table_line *l = bpf_map_lookup_elem(&rota_tables, &line);
 

@@ -32,6 +32,7 @@ enum verdict {
 	DROP_UNANNOUNCEABLE = 27, /* would bind a shared address to another MAC */
 	DROP_GUARD = 28, /* speaks of a shared address on another interface */
 	DROP_INTERNAL = 29,
+	DROP_RETIRING = 30, /* new, to an address that is about to go */
 
 	VERDICTS = 32,
 };
@@ -67,7 +68,8 @@ static __always_inline bool drops(enum verdict v)
 
 static __always_inline void count_verdict(__u32 pool, enum verdict v)
 {
-	struct verdict_counts *c = bpf_map_lookup_elem(&rota_verdicts, &pool);
+	__u32 key = place_of(pool);
+	struct verdict_counts *c = bpf_map_lookup_elem(&rota_verdicts, &key);
 
 	if (c)
 		c->packets[v & (VERDICTS - 1)]++;
@@ -75,7 +77,7 @@ static __always_inline void count_verdict(__u32 pool, enum verdict v)
 
 static __always_inline void count_bucket(__u32 pool, __u32 bucket, enum verdict v)
 {
-	__u32 key = config.pool[pool & (MAX_POOLS - 1)].first + bucket;
+	__u32 key = pool_at(pool)->first + bucket;
 	struct bucket_counts *c = bpf_map_lookup_elem(&rota_buckets, &key);
 
 	if (!c)
