@@ -63,6 +63,10 @@ func (f *fake) Resume(_ context.Context, r ResumeRequest) error { return f.order
 func (f *fake) Pins(_ context.Context, r PinsRequest) (PinsDone, error) {
 	return PinsDone{Pool: "web", Node: "node-a", Buckets: 3}, f.order("pins %+v", r)
 }
+func (f *fake) Reload(context.Context) (Reloaded, error) {
+	return Reloaded{Changed: []string{"node.weight: 50, was 100"}}, f.order("reload")
+}
+
 func (f *fake) SetWeight(_ context.Context, r WeightRequest) error {
 	return f.order("weight %d %s", *r.Weight, r.Node)
 }
@@ -178,6 +182,7 @@ func TestRefusalsKeepTheirKind(t *testing.T) {
 	}{
 		{"refused", Refused("nothing to resume"), CodeRefused, "nothing to resume"},
 		{"wrapped", fmt.Errorf("weight: %w", BadRequest("no")), CodeBadRequest, "weight: no"},
+		{"a bad file", &Error{CodeBadConfig, "a.yaml:1:1: x\na.yaml:2:1: y"}, CodeBadConfig, "a.yaml:1:1: x\na.yaml:2:1: y"},
 		{"a plain error has failed", errors.New("EIO"), CodeFailed, "EIO"},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -98,6 +98,12 @@ func (c *Client) Pins(ctx context.Context, r PinsRequest) (*PinsDone, error) {
 	return done, c.ask(ctx, http.MethodPost, "/v1/pins", r, done)
 }
 
+// Reload orders the daemon to read its files again.
+func (c *Client) Reload(ctx context.Context) (Reloaded, error) {
+	var r Reloaded
+	return r, c.ask(ctx, http.MethodPost, "/v1/reload", struct{}{}, &r)
+}
+
 // Events hands over the events after since, and with follow those to come
 // until the context ends or each returns an error.
 func (c *Client) Events(ctx context.Context, since uint64, follow bool, each func(Event) error) error {

@@ -14,12 +14,16 @@ const (
 	CodeNotFound   Code = "not-found"
 	CodeRefused    Code = "refused" // understood, and not done
 	CodeFailed     Code = "failed"  // tried, and went wrong
+	// CodeBadConfig: the configuration file is wrong. The message is what config validate
+	// says, of several lines perhaps.
+	CodeBadConfig Code = "bad-config"
 )
 
 var httpStatus = map[Code]int{
 	CodeBadRequest: http.StatusBadRequest,
 	CodeNotFound:   http.StatusNotFound,
 	CodeRefused:    http.StatusConflict,
+	CodeBadConfig:  http.StatusUnprocessableEntity,
 	CodeFailed:     http.StatusInternalServerError,
 }
 

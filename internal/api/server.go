@@ -22,6 +22,8 @@ type Backend interface {
 	Drain(context.Context, DrainRequest) error
 	Resume(context.Context, ResumeRequest) error
 	SetWeight(context.Context, WeightRequest) error
+	// Reload returns when the files are acted on as they are now.
+	Reload(context.Context) (Reloaded, error)
 	Pins(context.Context, PinsRequest) (PinsDone, error)
 	// Events are those after since that are still kept, oldest first, and a
 	// channel that is closed when there is another.
@@ -91,6 +93,7 @@ func (s *Server) Handler() http.Handler {
 		return s.backend.SetWeight(ctx, r)
 	}))
 	mux.HandleFunc("POST /v1/pins", orderAnswered(func(ctx context.Context, r PinsRequest) (PinsDone, error) { return s.backend.Pins(ctx, r) }))
+	mux.HandleFunc("POST /v1/reload", orderAnswered(func(ctx context.Context, _ struct{}) (Reloaded, error) { return s.backend.Reload(ctx) }))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, NotFound("this daemon does not know %s %s; is it older than the command?", r.Method, r.URL.Path))
 	})

@@ -26,7 +26,7 @@ type Env struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	Getenv         func(string) string
-	// Hangups (SIGHUP) make a daemon read its key file again, and end any other
+	// Hangups (SIGHUP) make a daemon read its files again, and end any other
 	// command. Nil: there are none.
 	Hangups <-chan os.Signal
 }
@@ -82,7 +82,7 @@ func endOn(ctx context.Context, signals <-chan os.Signal, end func()) {
 // complaint is the error as it is told. Errors of a file begin with its name,
 // as editors want it; all others with the program's.
 func complaint(err error) string {
-	if isConfigError(err) {
+	if e, ok := errors.AsType[*api.Error](err); isConfigError(err) || ok && e.Code == api.CodeBadConfig {
 		return err.Error()
 	}
 	return "rota: " + strings.ReplaceAll(err.Error(), "\n", "; ")
@@ -97,7 +97,7 @@ func exitCode(err error) int {
 	if _, ok := errors.AsType[usageError](err); ok || isConfigError(err) {
 		return exitUsage
 	}
-	if e, ok := errors.AsType[*api.Error](err); ok && e.Code == api.CodeBadRequest {
+	if e, ok := errors.AsType[*api.Error](err); ok && (e.Code == api.CodeBadRequest || e.Code == api.CodeBadConfig) {
 		return exitUsage
 	}
 	return exitFailed
@@ -125,7 +125,7 @@ order it about.`,
 	root.SetHelpCommand(help(root))
 	root.PersistentFlags().StringVar(&p.socket, "socket", config.DefaultSocket, "`PATH` of the socket")
 	root.AddCommand(
-		p.run(), p.status(), p.explain(), p.drain(), p.resume(), p.weight(), p.take(), p.release(), p.move(),
+		p.run(), p.status(), p.explain(), p.drain(), p.resume(), p.weight(), p.reload(), p.take(), p.release(), p.move(),
 		p.configuration(), p.key(), p.lab(), p.version(),
 	)
 	return root

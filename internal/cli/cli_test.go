@@ -80,6 +80,10 @@ func (f *fake) Pins(_ context.Context, r api.PinsRequest) (api.PinsDone, error) 
 	return api.PinsDone{Pool: "web", Node: cmp.Or(r.Node, "node-a"), Buckets: len(list)}, f.order(fmt.Sprintf("pins %+v", r))
 }
 
+func (f *fake) Reload(context.Context) (api.Reloaded, error) {
+	return api.Reloaded{Changed: []string{"node.weight: 50, was 100"}}, f.order("reload")
+}
+
 func (f *fake) SetWeight(_ context.Context, r api.WeightRequest) error {
 	return f.order(strings.TrimSpace(fmt.Sprint("weight ", *r.Weight, " ", r.Node)))
 }
@@ -310,7 +314,10 @@ func TestOrders(t *testing.T) {
 	if got := run(t, "resume", "--socket", socket); got != (result{1, "", "rota: node-a does not drain\n"}) {
 		t.Errorf("%+v", got)
 	}
-	if want := "weight 50,drain new kernel node-b 90000 true,resume"; strings.Join(f.orders, ",") != want {
+	if got := run(t, "reload", "--socket", socket); got != (result{0, "node.weight: 50, was 100\n", ""}) {
+		t.Errorf("%+v", got)
+	}
+	if want := "weight 50,drain new kernel node-b 90000 true,resume,reload"; strings.Join(f.orders, ",") != want {
 		t.Errorf("got %v", f.orders)
 	}
 }

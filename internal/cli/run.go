@@ -18,7 +18,7 @@ func (p *program) run() *cobra.Command {
 		Short: "Run the daemon: take part in the cluster until stopped",
 		Long: `Run the daemon in the foreground: join the cluster, take a share of the buckets,
 answer the other commands. SIGTERM and SIGINT make it say goodbye and leave the
-host as it was; SIGHUP makes it read the key file again (see rota key rotate).
+host as it was; SIGHUP makes it read its files again (see rota reload).
 What it does is told on standard error.`,
 		Example: `  rota run --config /etc/rota/rota.yaml`,
 		Args:    arguments(),
@@ -31,11 +31,22 @@ What it does is told on standard error.`,
 			if err != nil {
 				return first(err, path)
 			}
-			if cmd.Flags().Changed("socket") {
-				c.API.Socket = p.socket
+			// A file that is read again is overruled in the same way.
+			overrule := func(c *config.Config) {
+				if cmd.Flags().Changed("socket") {
+					c.API.Socket = p.socket
+				}
+			}
+			overrule(c)
+			read := func() (*config.Config, error) {
+				next, err := config.Load(path)
+				if err == nil {
+					overrule(next)
+				}
+				return next, err
 			}
 			log := slog.New(slog.NewTextHandler(p.Stderr, &slog.HandlerOptions{Level: least}))
-			return daemon.Run(cmd.Context(), c, Version(), p.Hangups, log)
+			return daemon.Run(cmd.Context(), c, read, Version(), p.Hangups, log)
 		},
 	}
 	configFlag(cmd, &path)

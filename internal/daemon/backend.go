@@ -36,13 +36,7 @@ func newLoop(cfg *config.Config, h *host, own ownership.Config, tx *peer.Transpo
 		commands: commands{waiting: map[uint64]chan ownership.CommandDone{}},
 		sockets:  make(chan socketLook, 1), orders: make(chan func() error, ordersWaiting), done: make(chan struct{}),
 	}
-	var timeouts []time.Duration
-	for _, p := range cfg.Pools {
-		l.pools = append(l.pools, p.Name)
-		timeouts = append(timeouts, p.DrainTimeout)
-	}
-	l.lingering = newLingering(timeouts)
-	l.late = newLateness(l.interval, l.lease, log)
+	l.follow(cfg)
 	return l
 }
 
@@ -55,13 +49,7 @@ func ownershipConfig(cfg *config.Config, h *host, self ownership.Ref, source net
 	if source.IsValid() {
 		c.Address = source.String()
 	}
-	for i, p := range cfg.Pools {
-		c.Pools = append(c.Pools, ownership.PoolConfig{
-			Name: p.Name, Buckets: p.Buckets, Weight: cfg.Node.Weight,
-			Fingerprint: p.Fingerprint(h.seeds[i]), Addresses: p.AddressFingerprint(),
-			Spread: p.Spread, Preempt: p.Preempt, Priority: p.PriorityOf(cfg.Node),
-		})
-	}
+	c.Pools = h.now.Load().pools(cfg.Node.Weight)
 	return c
 }
 
@@ -97,26 +85,35 @@ func (d *daemon) Events(since uint64) ([]api.Event, <-chan struct{}) {
 
 // Explain says where a packet goes.
 func (d *daemon) Explain(q api.ExplainQuery) (api.Explanation, error) {
-	i, err := q.Find(d.cfg.Pools)
+	picture := d.host.now.Load()
+	i, err := q.Find(picture.cfg.Pools)
 	if err != nil {
 		return api.Explanation{}, err
 	}
-	pool := d.cfg.Pools[i]
-	bucket := pool.Hasher(d.host.seeds[i]).Bucket(q.Src.Addr, q.Src.Port, q.Dst.Port)
+	pool := picture.cfg.Pools[i]
+	bucket := pool.Hasher(picture.seeds[i]).Bucket(q.Src.Addr, q.Src.Port, q.Dst.Port)
 	var b ownership.BucketStatus
 	var s ownership.Status
+	var stale bool
 	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
 	defer cancel()
 	if err := d.loop.ask(ctx, func() error {
-		b, s = d.loop.node.Bucket(i, bucket), d.loop.node.Status(now())
+		if d.host.now.Load() == picture {
+			b, s = d.loop.node.Bucket(i, bucket), d.loop.node.Status(now())
+			return nil
+		}
+		stale = true
 		return nil
 	}); err != nil {
 		return api.Explanation{}, err
 	}
+	if stale {
+		return api.Explanation{}, api.Refused("the configuration is changing at this moment: ask again")
+	}
 	return api.Explanation{
 		Source: q.Src.String(), Destination: q.Dst.String(), Pool: pool.Name, Hash: pool.HashText(),
 		Buckets: pool.Buckets, Bucket: bucket, Owner: b.Owner, Lingering: append([]string{}, b.Lingering...),
-		Here: b.Here.String(), Node: d.cfg.Node.Name, View: viewID(s.View.ID), Agreed: s.Agreed, Why: whyOwner(b, s, i),
+		Here: b.Here.String(), Node: d.file().Node.Name, View: viewID(s.View.ID), Agreed: s.Agreed, Why: whyOwner(b, s, i),
 		Pin: pinOf(b.Pin),
 	}, nil
 }

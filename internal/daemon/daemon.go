@@ -25,7 +25,8 @@ import (
 
 // daemon is one start of a node.
 type daemon struct {
-	cfg     *config.Config
+	filed   atomic.Pointer[config.Config]
+	read    func() (*config.Config, error) // the file as it is now
 	log     *slog.Logger
 	started time.Time
 	version string
@@ -43,20 +44,25 @@ type daemon struct {
 	events *journal
 	hooks  *hook.Runner
 	absent atomic.Bool // there is none now
+
+	reloading sync.Mutex       // held by who changes host.now
+	beatMAC   net.HardwareAddr // that the beats go to; under reloading
 }
 
 // Run serves until ctx is done, then says goodbye and leaves the host as it
 // was. An error is one line that says what to do. Whatever is half done when
-// it fails is undone. At each hangup it reads the key file again. If its
+// it fails is undone. At each hangup it reads its files again: read gives the
+// configuration as it is then. If its
 // interface is taken away it waits for another of that name and begins anew.
-func Run(ctx context.Context, cfg *config.Config, version string, hangups <-chan os.Signal, log *slog.Logger) (err error) {
+func Run(ctx context.Context, cfg *config.Config, read func() (*config.Config, error), version string, hangups <-chan os.Signal, log *slog.Logger) (err error) {
 	if err := checkPrivileges(); err != nil {
 		return err
 	}
 	d := &daemon{
-		cfg: cfg, log: log, started: time.Now(), version: version, memory: newMemory(cfg.StateDir, log),
+		read: read, log: log, started: time.Now(), version: version, memory: newMemory(cfg.StateDir, log),
 		pins: newPinStore(cfg.StateDir, log), events: newJournal(),
 	}
+	d.filed.Store(cfg)
 	d.hooks = hook.New(hook.Options{
 		Hooks: cfg.Hooks, Dir: cfg.HooksDir, Env: []string{"ROTA_SOCKET=" + cfg.API.Socket}, Start: startUnhurried, Log: log,
 	})
@@ -78,7 +84,7 @@ func Run(ctx context.Context, cfg *config.Config, version string, hangups <-chan
 
 // runOn serves on the interface that there is now.
 func (d *daemon) runOn(ctx context.Context, hangups <-chan os.Signal) (err error) {
-	cfg := d.cfg
+	cfg := d.file()
 	keys, err := config.LoadKeys(cfg.KeyFile)
 	if err != nil {
 		return err
@@ -143,7 +149,7 @@ const minMTU6 = 1280
 
 // connect makes what talks to the peers, and the loop that listens to them.
 func (d *daemon) connect(keys config.Keys) error {
-	cfg, link := d.cfg, d.host.link
+	cfg, link := d.file(), d.host.link
 	first := cfg.Pools[0]
 	self := ownership.Ref{Name: cfg.Node.Name, Incarnation: nextIncarnation(cfg.StateDir, time.Now(), d.log)}
 	source := ownAddress(link, first.Addresses[0])
@@ -199,21 +205,22 @@ func (d *daemon) serve(ctx context.Context, socket net.Listener, hangups <-chan 
 			return d.order(inner, ownership.Unfit{Why: why})
 		}).run(inner)
 	})
-	run("answer on "+d.cfg.API.Socket, func() error {
+	run("answer on "+d.file().API.Socket, func() error {
 		return api.NewServer(d, d.log).Run(inner, socket)
 	})
 	rest.Go(func() { d.obey(inner, hangups) })
 	rest.Go(func() { d.memory.keep(inner, d.ears) })
 	rest.Go(func() { d.detours.run(inner) })
 	rest.Go(func() { d.pins.run(inner) })
+	rest.Go(func() { d.letGo(inner) })
 
-	for _, w := range d.cfg.Warnings {
+	for _, w := range d.file().Warnings {
 		d.log.Warn(w.Error())
 	}
 	for _, w := range d.host.warnings {
 		d.log.Warn(w)
 	}
-	d.log.Info("started", "version", d.version, "node", d.cfg.Node.Name, "incarnation", d.loop.incarnation,
+	d.log.Info("started", "version", d.version, "node", d.file().Node.Name, "incarnation", d.loop.incarnation,
 		"interface", d.host.link.Name, "datapath", d.host.attachment.Mode().String(), "because", d.host.attachment.Reason())
 	d.logKeys("has read the key file")
 	err := d.loop.run(outer)

@@ -31,9 +31,14 @@ const (
 // gets what is a beat. A path that does not work is told once and tried again;
 // it stops nothing.
 type detours struct {
-	beside []*beside
 	direct *direct
+	log    *slog.Logger
+
+	mu     sync.Mutex
+	beside []*beside
 	shared []netip.Addr
+	port   uint16
+	start  func(*beside) // nil: not running
 
 	open      func(peer.Payload) *ownership.Beat
 	arrived   chan arrival
@@ -50,13 +55,8 @@ type arrival struct {
 // newDetours makes what the configuration asks for. own is the node's own
 // address; if it has none, there is no unicast.
 func newDetours(cfg *config.Config, shared []netip.Addr, own netip.Addr, open func(peer.Payload) *ownership.Beat, interrupt func(), log *slog.Logger) *detours {
-	d := &detours{shared: shared, open: open, arrived: make(chan arrival, beatsWaiting), interrupt: interrupt}
-	for _, name := range cfg.Heartbeat.Interfaces {
-		d.beside = append(d.beside, &beside{
-			complaint: complaint{log: log, what: "heartbeat on " + name},
-			options:   peer.Options{Interface: name, Addresses: shared, Port: cfg.Heartbeat.Port, Beside: true},
-		})
-	}
+	d := &detours{log: log, port: cfg.Heartbeat.Port, open: open, arrived: make(chan arrival, beatsWaiting), interrupt: interrupt}
+	d.use(cfg.Heartbeat.Interfaces, shared)
 	if own.IsValid() {
 		d.direct = &direct{complaint: complaint{log: log, what: "heartbeat by unicast"}, own: own, port: cfg.Heartbeat.Port}
 	}
@@ -66,13 +66,58 @@ func newDetours(cfg *config.Config, shared []netip.Addr, own netip.Addr, open fu
 // run receives until ctx is done.
 func (d *detours) run(ctx context.Context) {
 	var all sync.WaitGroup
-	for _, b := range d.beside {
-		all.Go(func() { b.run(ctx, func(p peer.Payload) { d.take(p, ownership.PathSecond) }) })
+	d.mu.Lock()
+	d.start = func(b *beside) {
+		own, end := context.WithCancel(ctx)
+		b.end = end
+		all.Go(func() { b.run(own, func(p peer.Payload) { d.take(p, ownership.PathSecond) }) })
 	}
+	for _, b := range d.beside {
+		d.start(b)
+	}
+	d.mu.Unlock()
 	if d.direct != nil {
 		all.Go(func() { d.direct.run(ctx, func(p peer.Payload) { d.take(p, ownership.PathUnicast) }) })
 	}
+	<-ctx.Done()
+	d.mu.Lock()
+	d.start = nil
+	d.mu.Unlock()
 	all.Wait()
+}
+
+// use follows a change of the configuration. The paths that stay are not interrupted.
+func (d *detours) use(interfaces []string, shared []netip.Addr) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.shared = shared
+	var now []*beside
+	for _, name := range interfaces {
+		i := slices.IndexFunc(d.beside, func(b *beside) bool { return b.name == name })
+		if i >= 0 {
+			d.beside[i].setAddresses(shared)
+			now = append(now, d.beside[i])
+			continue
+		}
+		b := &beside{complaint: complaint{log: d.log, what: "heartbeat on " + name}, name: name, port: d.port}
+		b.setAddresses(shared)
+		if now = append(now, b); d.start != nil {
+			d.start(b)
+		}
+	}
+	for _, b := range d.beside {
+		if !slices.Contains(now, b) && b.end != nil {
+			b.end()
+		}
+	}
+	d.beside = now
+}
+
+// paths are those by other interfaces now, and the shared addresses.
+func (d *detours) paths() ([]*beside, []netip.Addr) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.beside, d.shared
 }
 
 func (d *detours) take(p peer.Payload, path ownership.Path) {
@@ -90,7 +135,8 @@ func (d *detours) take(p peer.Payload, path ownership.Path) {
 
 // send sends a beat's parts by all of them; by unicast to those who need it.
 func (d *detours) send(parts [][]byte, to []ownership.Recipient) {
-	for _, b := range d.beside {
+	all, shared := d.paths()
+	for _, b := range all {
 		b.send(parts)
 	}
 	if d.direct == nil {
@@ -98,7 +144,7 @@ func (d *detours) send(parts [][]byte, to []ownership.Recipient) {
 	}
 	for _, r := range to {
 		// What a peer says of itself may be nonsense, and must not lead to a shared address.
-		if a, err := netip.ParseAddr(r.Address); err == nil && !slices.Contains(d.shared, a.Unmap()) {
+		if a, err := netip.ParseAddr(r.Address); err == nil && !slices.Contains(shared, a.Unmap()) {
 			d.direct.send(a, parts)
 		}
 	}
@@ -106,10 +152,11 @@ func (d *detours) send(parts [][]byte, to []ownership.Recipient) {
 
 // status is what became of each, unicast last.
 func (d *detours) status() []api.Path {
-	paths := make([]api.Path, 0, len(d.beside)+1)
-	for _, b := range d.beside {
+	all, _ := d.paths()
+	paths := make([]api.Path, 0, len(all)+1)
+	for _, b := range all {
 		c := b.counters()
-		p := api.Path{Path: ownership.PathSecond.String(), Interface: b.options.Interface, Sent: c.Sent, Received: c.Received, Trouble: b.text()}
+		p := api.Path{Path: ownership.PathSecond.String(), Interface: b.name, Sent: c.Sent, Received: c.Received, Trouble: b.text()}
 		for _, n := range c.Unsent {
 			p.Unsent += n
 		}
@@ -126,26 +173,37 @@ func (d *detours) status() []api.Path {
 // beside is the path by one interface that is not the service's.
 type beside struct {
 	complaint
-	options peer.Options
-	now     atomic.Pointer[peer.Transport] // nil: not there
+	name   string
+	port   uint16
+	shared atomic.Pointer[[]netip.Addr]
+	now    atomic.Pointer[peer.Transport] // nil: not there
+	end    func()
 }
 
 func (b *beside) run(ctx context.Context, handle func(peer.Payload)) {
 	reopen(ctx, func() error {
-		link, err := netcfg.LinkByName(b.options.Interface)
+		link, err := netcfg.LinkByName(b.name)
 		if err != nil {
 			return b.tell(err)
 		}
-		o := b.options
+		o := peer.Options{Interface: b.name, Addresses: *b.shared.Load(), Port: b.port, Beside: true}
 		o.Source = ownAddress(link, o.Addresses[0])
 		tx, err := peer.Open(o)
 		if err != nil {
 			return b.tell(err)
 		}
 		b.now.Store(tx)
+		b.setAddresses(*b.shared.Load()) // they may have changed meanwhile
 		defer b.now.Store(nil)
 		return receive(ctx, tx.Close, func() error { return tx.Receive(time.Time{}, handle) })
 	})
+}
+
+func (b *beside) setAddresses(shared []netip.Addr) {
+	b.shared.Store(&shared)
+	if tx := b.now.Load(); tx != nil {
+		_ = b.tell(tx.SetAddresses(shared)) // which is all that can be done
+	}
 }
 
 func (b *beside) send(parts [][]byte) {

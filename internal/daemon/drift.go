@@ -119,7 +119,7 @@ func (k *keeper) look(now time.Time, links bool) bool {
 		if err := netcfg.Fit(link); err != nil {
 			k.trouble(err.Error())
 		}
-		for _, p := range k.host.cfg.Pools {
+		for _, p := range k.host.cfg().Pools {
 			k.keepReception(now, link, p)
 			for _, a := range p.Addresses {
 				k.keepAddress(now, link, p, a)
@@ -173,7 +173,7 @@ func (k *keeper) withdraw(link netcfg.Link) {
 }
 
 func (k *keeper) keepReception(now time.Time, link netcfg.Link, p config.Pool) {
-	r := netcfg.Reception{MAC: p.ClusterMAC(k.host.cfg.Cluster), Group: p.Group(k.host.cfg.Cluster)}
+	r := netcfg.Reception{MAC: p.ClusterMAC(k.host.cfg().Cluster), Group: p.Group(k.host.cfg().Cluster)}
 	var missing []string
 	has, err := netcfg.Receives(link, r.MAC)
 	if err == nil && !has {
@@ -200,7 +200,7 @@ func (k *keeper) keepAddress(now time.Time, link netcfg.Link, p config.Pool, a n
 		if err := netcfg.AddAddress(link, a); err != nil {
 			return err
 		}
-		return netcfg.Announce(link, a, p.ClusterMAC(k.host.cfg.Cluster))
+		return netcfg.Announce(link, a, p.ClusterMAC(k.host.cfg().Cluster))
 	}, "pool", p.Name, "address", a.String(), "interface", link.Name)
 }
 

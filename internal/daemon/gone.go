@@ -25,19 +25,19 @@ func (d *daemon) interfaceGone(err error) bool {
 	if errors.Is(err, errGone) {
 		return true
 	}
-	_, missing := netcfg.LinkByName(d.cfg.Interface)
+	_, missing := netcfg.LinkByName(d.file().Interface)
 	return errors.Is(missing, netcfg.ErrNoInterface)
 }
 
 // awaitInterface waits for an interface of that name which can serve, until ctx
 // is done. Meanwhile it answers who asks.
 func (d *daemon) awaitInterface(ctx context.Context) (err error) {
-	text := fmt.Sprintf("interface %s has gone: waits for it, and sets everything up anew", d.cfg.Interface)
+	text := fmt.Sprintf("interface %s has gone: waits for it, and sets everything up anew", d.file().Interface)
 	d.log.Warn(text, "event", config.HookDrift)
 	d.loop.herald.gone(d.loop.node.Status(now()), text)
-	d.events.add(api.Event{Time: time.Now(), Kind: config.HookDrift, Node: d.cfg.Node.Name, Text: text})
+	d.events.add(api.Event{Time: time.Now(), Kind: config.HookDrift, Node: d.file().Node.Name, Text: text})
 
-	socket, err := api.Listen(d.cfg.API.Socket)
+	socket, err := api.Listen(d.file().API.Socket)
 	if err != nil {
 		return err
 	}
@@ -71,8 +71,8 @@ func (d *daemon) awaitInterface(ctx context.Context) (err error) {
 	tick := time.NewTicker(lookForInterface)
 	defer tick.Stop()
 	for {
-		if _, err := usableLink(d.cfg); err == nil {
-			d.log.Info("the interface is back", "interface", d.cfg.Interface)
+		if _, err := usableLink(d.file()); err == nil {
+			d.log.Info("the interface is back", "interface", d.file().Interface)
 			return nil
 		}
 		select {

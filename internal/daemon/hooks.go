@@ -32,6 +32,17 @@ func newHerald(cfg *config.Config, tell func(hook.Event)) *herald {
 	return &herald{cfg: cfg, tell: tell, owned: make([]ownership.Bitmap, len(cfg.Pools))}
 }
 
+// reconfigured: what is known of a pool is kept by its name.
+func (h *herald) reconfigured(cfg *config.Config) {
+	owned := make([]ownership.Bitmap, len(cfg.Pools))
+	for i, p := range cfg.Pools {
+		if was := slices.IndexFunc(h.cfg.Pools, func(o config.Pool) bool { return o.Name == p.Name }); was >= 0 {
+			owned[i] = h.owned[was]
+		}
+	}
+	h.cfg, h.owned = cfg, owned
+}
+
 // note takes notice of what the state machine has told.
 func (h *herald) note(n ownership.Note) {
 	h.stale = true

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/rota-cluster/rota/internal/config"
 	"github.com/rota-cluster/rota/internal/datapath"
@@ -19,12 +20,11 @@ type host struct {
 	// setting is held by who changes what is set up here, or puts it back.
 	setting sync.Mutex
 
-	cfg        *config.Config
+	now        atomic.Pointer[picture]
 	link       netcfg.Link
 	frames     *netcfg.FrameCounter // of link
 	data       *datapath.Datapath
 	attachment *datapath.Attachment
-	seeds      []uint32 // per pool
 	warnings   []string // of the preflight
 }
 
@@ -33,15 +33,13 @@ type host struct {
 // node's own MAC. What an earlier start left is taken over or removed. If it
 // fails, nothing is left.
 func setUp(cfg *config.Config, secret []byte, link netcfg.Link, log *slog.Logger) (*host, error) {
-	h := &host{cfg: cfg, link: link}
-	options := datapath.Options{BeatPort: cfg.Heartbeat.Port}
+	h := &host{link: link}
+	first := &picture{cfg: cfg}
 	for _, p := range cfg.Pools {
-		seed := p.SeedFrom(secret)
-		h.seeds = append(h.seeds, seed)
-		options.Pools = append(options.Pools, datapath.Pool{
-			Name: p.Name, Addresses: p.Addresses, Hasher: p.Hasher(seed), MAC: p.ClusterMAC(cfg.Cluster),
-		})
+		first.seeds = append(first.seeds, p.SeedFrom(secret))
 	}
+	h.now.Store(first)
+	options := first.options()
 	if err := cleanAbandoned(link, options, log); err != nil {
 		return nil, err
 	}
@@ -111,18 +109,18 @@ func (h *host) install(found datapath.Found) error {
 		return err
 	}
 	var err error
-	if h.attachment, err = h.data.Attach(h.link, h.cfg.Datapath); err != nil {
+	if h.attachment, err = h.data.Attach(h.link, h.cfg().Datapath); err != nil {
 		return err
 	}
-	for _, p := range h.cfg.Pools {
-		if err := netcfg.Receive(h.link, netcfg.Reception{MAC: p.ClusterMAC(h.cfg.Cluster), Group: p.Group(h.cfg.Cluster)}); err != nil {
+	for _, p := range h.cfg().Pools {
+		if err := netcfg.Receive(h.link, netcfg.Reception{MAC: p.ClusterMAC(h.cfg().Cluster), Group: p.Group(h.cfg().Cluster)}); err != nil {
 			return fmt.Errorf("pool %s: %w", p.Name, err)
 		}
 		for _, a := range p.Addresses {
 			if err := netcfg.AddAddress(h.link, a); err != nil {
 				return fmt.Errorf("pool %s: %w", p.Name, err)
 			}
-			if err := netcfg.Announce(h.link, a, p.ClusterMAC(h.cfg.Cluster)); err != nil {
+			if err := netcfg.Announce(h.link, a, p.ClusterMAC(h.cfg().Cluster)); err != nil {
 				return fmt.Errorf("pool %s: announce %s: %w", p.Name, a, err)
 			}
 		}
@@ -155,18 +153,14 @@ func (h *host) dropUnwanted(found datapath.Found) error {
 }
 
 // addresses are all shared ones, pool by pool.
-func (h *host) addresses() []netip.Addr {
-	var all []netip.Addr
-	for _, p := range h.cfg.Pools {
-		all = append(all, p.Addresses...)
-	}
-	return all
-}
+func (h *host) addresses() []netip.Addr { return addressesOf(h.cfg()) }
 
-func (h *host) macs() []net.HardwareAddr {
+func (h *host) macs() []net.HardwareAddr { return macsOf(h.cfg()) }
+
+func macsOf(cfg *config.Config) []net.HardwareAddr {
 	var all []net.HardwareAddr
-	for _, p := range h.cfg.Pools {
-		m := p.ClusterMAC(h.cfg.Cluster)
+	for _, p := range cfg.Pools {
+		m := p.ClusterMAC(cfg.Cluster)
 		if !slices.ContainsFunc(all, func(o net.HardwareAddr) bool { return slices.Equal(o, m) }) {
 			all = append(all, m)
 		}

@@ -109,45 +109,19 @@ func keyIDs(keys config.Keys) ([]string, error) {
 	return ids, nil
 }
 
-// obey does what hangups (SIGHUP) ask for, until ctx is done: it reads the key
-// file again. What is wrong with it is told in one line, and nothing changes.
+// obey does what hangups (SIGHUP) ask for, until ctx is done: it reads its files
+// again. What is wrong with them is told, and nothing changes.
 func (d *daemon) obey(ctx context.Context, hangups <-chan os.Signal) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-hangups:
-			if err := d.reloadKeys(ctx); err != nil {
-				d.log.Error("keeps the keys in use", "error", err)
+			if _, err := d.Reload(ctx); err != nil {
+				d.log.Error("keeps the keys in use, and the configuration", "error", err)
 			}
 		}
 	}
-}
-
-// reloadKeys reads the key file and uses what it holds. The new keys are
-// accepted before anything is sealed with one of them.
-func (d *daemon) reloadKeys(ctx context.Context) error {
-	keys, err := config.LoadKeys(d.cfg.KeyFile)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
-	defer cancel()
-	var refusal error
-	err = d.loop.ask(ctx, func() error {
-		if refusal = d.judgeKeys(keys); refusal == nil {
-			refusal = d.useKeys(keys)
-		}
-		return nil
-	})
-	if err == nil {
-		err = refusal
-	}
-	if err != nil {
-		return err
-	}
-	d.logKeys("uses the key file anew")
-	return nil
 }
 
 // useKeys is for the loop, to which the sealer belongs.
@@ -161,10 +135,10 @@ func (d *daemon) useKeys(keys config.Keys) error {
 // judgeKeys refuses keys that would move flows, or make this node deaf to a
 // peer that it hears.
 func (d *daemon) judgeKeys(keys config.Keys) error {
-	for i, p := range d.cfg.Pools {
-		if p.SeedFrom(keys.Hash) != d.host.seeds[i] {
+	for i, p := range d.host.cfg().Pools {
+		if p.SeedFrom(keys.Hash) != d.host.seed(i) {
 			return fmt.Errorf("key file %s would change the seed of pool %s and move its connections: keep the line hash (rota key rotate writes it)",
-				d.cfg.KeyFile, p.Name)
+				d.file().KeyFile, p.Name)
 		}
 	}
 	ids, err := keyIDs(keys)
@@ -177,7 +151,7 @@ func (d *daemon) judgeKeys(keys config.Keys) error {
 		}
 		if id, known := d.ears.keyOf(n); known && !slices.Contains(ids, id) {
 			return fmt.Errorf("key file %s lacks the key %s that %s still seals with: copy the file to %s and reload it there first, or stop that node",
-				d.cfg.KeyFile, id, n.Name, n.Name)
+				d.file().KeyFile, id, n.Name, n.Name)
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"slices"
 	"time"
 
 	"github.com/rota-cluster/rota/internal/ownership"
@@ -27,6 +28,17 @@ func newLingering(timeouts []time.Duration) *lingering {
 		l.since[i] = map[uint32]ownership.Time{}
 	}
 	return l
+}
+
+// lingersOn is what is remembered for these pools, by their names as before.
+func (l *lingering) lingersOn(before, pools []string, timeouts []time.Duration) *lingering {
+	next := newLingering(timeouts)
+	for i, pool := range pools {
+		if was := slices.Index(before, pool); was >= 0 {
+			next.since[i] = l.since[was]
+		}
+	}
+	return next
 }
 
 // follow notes which buckets of the pool linger by its new table.

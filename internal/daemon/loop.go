@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -46,6 +48,9 @@ type loop struct {
 	interval        time.Duration
 	lease           time.Duration
 	pools           []string
+	watched         bool // an address is to go: the sockets are looked at
+	inUse           map[netip.Addr]bool
+	inUseAt         ownership.Time // when that look began
 
 	late      *lateness
 	lingering *lingering
@@ -75,7 +80,7 @@ type loop struct {
 // socketLook is which buckets have live connections, by a look that began at began.
 type socketLook struct {
 	began ownership.Time
-	live  []ownership.Bitmap
+	live  datapath.Live
 	err   error
 }
 
@@ -178,11 +183,11 @@ func (l *loop) wake() error {
 	if err := l.lookAtTraffic(); err != nil {
 		return err
 	}
-	if l.lingering.any() && !l.looking && now >= l.nextLook {
+	if (l.lingering.any() || l.watched) && !l.looking && now >= l.nextLook {
 		l.looking, l.nextLook = true, now+lookEvery
 		go func() {
 			began := datapath.Now()
-			live, err := l.data.LiveBuckets()
+			live, err := l.data.Live()
 			l.sockets <- socketLook{began, live, err}
 			l.tx.Interrupt()
 		}()
@@ -252,8 +257,13 @@ func (l *loop) settleLook(look socketLook) error {
 		l.log.Warn("cannot read the host's sockets: handed-over buckets linger until the drain timeout", "error", look.err)
 		return nil
 	}
-	for i := range l.pools {
-		keep, expired := l.lingering.keep(i, look.live[i], look.began, datapath.Now())
+	l.inUse, l.inUseAt = look.live.Addresses, look.began
+	for i, pool := range l.pools {
+		at := slices.Index(look.live.Pools, pool)
+		if at < 0 {
+			continue // it has come since
+		}
+		keep, expired := l.lingering.keep(i, look.live.Buckets[at], look.began, datapath.Now())
 		if expired > 0 {
 			l.log.Warn("drain timeout: lets go of buckets that still have connections", "pool", l.pools[i], "buckets", expired)
 		}
@@ -281,7 +291,7 @@ func (l *loop) step(ev ownership.Event) error {
 func (l *loop) perform(effect ownership.Effect) error {
 	switch e := effect.(type) {
 	case ownership.SetTable:
-		if err := l.data.SetTable(e.Pool, e.States); err != nil {
+		if err := l.data.SetTable(l.data.Pool(l.pools[e.Pool]), e.States); err != nil {
 			return fmt.Errorf("pool %s: switch table: %w", l.pools[e.Pool], err)
 		}
 		now, idle := datapath.Now(), !l.lingering.any()

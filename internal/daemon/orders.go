@@ -38,7 +38,7 @@ func (d *daemon) SetWeight(ctx context.Context, r api.WeightRequest) error {
 
 // command gives an order to a node and returns what became of it.
 func (d *daemon) command(ctx context.Context, node string, o ownership.Order) error {
-	patience := ownership.OrderPatience(d.cfg.Heartbeat.Interval) + answerWithin
+	patience := ownership.OrderPatience(d.file().Heartbeat.Interval) + answerWithin
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	result := make(chan ownership.CommandDone, 1)

@@ -176,9 +176,9 @@ func (s *pinStore) settled(ctx context.Context) error {
 func (d *daemon) Pins(ctx context.Context, r api.PinsRequest) (api.PinsDone, error) {
 	done := api.PinsDone{Node: r.Node}
 	if done.Node == "" {
-		done.Node = d.cfg.Node.Name
+		done.Node = d.file().Node.Name
 	}
-	pool, err := poolNamed(d.cfg.Pools, r.Pool)
+	pool, err := poolNamed(d.host.cfg().Pools, r.Pool)
 	if err != nil {
 		return done, err
 	}
@@ -259,7 +259,7 @@ func nodeNames(own ownership.Status) string {
 
 // knownTo waits until a node knows the pins that this node knows.
 func (d *daemon) knownTo(ctx context.Context, node string) error {
-	tick := time.NewTicker(d.cfg.Heartbeat.Interval / 4)
+	tick := time.NewTicker(d.file().Heartbeat.Interval / 4)
 	defer tick.Stop()
 	for {
 		known := false

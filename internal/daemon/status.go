@@ -21,11 +21,12 @@ func now() ownership.Time { return datapath.Now() }
 // Status is a snapshot. When the loop does not answer, that is what it says.
 func (d *daemon) Status() api.Status {
 	s := api.Status{
-		Cluster: d.cfg.Cluster, Node: d.cfg.Node.Name, Now: time.Now(), Started: d.started, Version: d.version,
-		Quorum: d.cfg.Quorum.String(), Interface: d.cfg.Interface, Warnings: []api.Warning{},
+		Cluster: d.file().Cluster, Node: d.file().Node.Name, Now: time.Now(), Started: d.started, Version: d.version,
+		Quorum: d.file().Quorum.String(), Interface: d.file().Interface, Warnings: []api.Warning{},
 		View: api.View{Members: []string{}}, Nodes: []api.Node{}, Pools: []api.Pool{},
 	}
 	var own ownership.Status
+	var picture *picture // of the same moment
 	var since time.Time
 	var sent uint64
 	var held, late bool
@@ -35,6 +36,7 @@ func (d *daemon) Status() api.Status {
 	defer cancel()
 	if err := d.loop.ask(ctx, func() error {
 		own, since, sent = d.loop.node.Status(now()), d.loop.stateSince, d.loop.sent
+		picture = d.host.now.Load()
 		held = d.loop.heldBack(now())
 		d.loop.late.tell(&beat, now())
 		lateWarning, late = d.loop.late.warning(now())
@@ -43,7 +45,7 @@ func (d *daemon) Status() api.Status {
 		s.State, s.Degraded = api.Fenced, true
 		w := api.Warning{Code: "loop-stuck", Text: err.Error()}
 		if d.absent.Load() {
-			w = api.Warning{Code: "interface-gone", Text: fmt.Sprintf("interface %s has gone: waits for it", d.cfg.Interface)}
+			w = api.Warning{Code: "interface-gone", Text: fmt.Sprintf("interface %s has gone: waits for it", d.file().Interface)}
 		}
 		s.Warnings = append(s.Warnings, w)
 		return s
@@ -54,7 +56,7 @@ func (d *daemon) Status() api.Status {
 	for _, n := range own.Nodes {
 		s.Nodes = append(s.Nodes, nodeOf(n))
 	}
-	s.Pools = d.poolsOf(own)
+	s.Pools = d.poolsOf(own, picture)
 	s.Warnings = append(s.Warnings, d.warnings(own, held)...)
 	if late {
 		s.Warnings = append(s.Warnings, lateWarning)
@@ -70,7 +72,7 @@ func degraded(own ownership.Status) bool {
 
 // heartbeat completes what the loop has told of itself.
 func (d *daemon) heartbeat(h api.Heartbeat, sent uint64) api.Heartbeat {
-	h.IntervalMS, h.LeaseMS = millis(d.cfg.Heartbeat.Interval), millis(d.cfg.Heartbeat.Lease)
+	h.IntervalMS, h.LeaseMS = millis(d.file().Heartbeat.Interval), millis(d.file().Heartbeat.Lease)
 	h.Sent, h.Dropped = sent, map[string]uint64{}
 	h.Keys, h.Paths = d.ears.service.keysInUse(), d.detours.status()
 	for r, n := range d.ears.service.counts() {
@@ -144,16 +146,16 @@ func nodeOf(n ownership.NodeStatus) api.Node {
 	return out
 }
 
-func (d *daemon) poolsOf(own ownership.Status) []api.Pool {
+func (d *daemon) poolsOf(own ownership.Status, picture *picture) []api.Pool {
 	counters, err := d.host.data.Counters()
 	if err != nil {
 		d.log.Error("read counters", "error", err)
 	}
 	var pools []api.Pool
-	for i, cfg := range d.cfg.Pools {
+	for i, cfg := range picture.cfg.Pools {
 		ps := own.Pools[i]
 		p := api.Pool{
-			Name: cfg.Name, MAC: cfg.ClusterMAC(d.cfg.Cluster).String(), Hash: cfg.HashText(), Buckets: cfg.Buckets,
+			Name: cfg.Name, MAC: cfg.ClusterMAC(d.file().Cluster).String(), Hash: cfg.HashText(), Buckets: cfg.Buckets,
 			Owners: map[string]int{}, Weights: map[string]int{}, Verdicts: map[string]uint64{},
 			Spread: cfg.Spread.String(), Priorities: map[string]int{},
 			Pins: map[string]string{}, PinsLost: lostPins(own.LostPins, cfg.Name),
@@ -184,9 +186,9 @@ func (d *daemon) poolsOf(own ownership.Status) []api.Pool {
 				p.Owners[n.Name] = n.Claims[i]
 			}
 		}
-		if i < len(counters) {
+		if at := d.host.data.Pool(cfg.Name); at >= 0 && at < len(counters) {
 			for _, v := range datapath.AllVerdicts() {
-				if n := counters[i][v]; n > 0 {
+				if n := counters[at][v]; n > 0 {
 					p.Verdicts[v.String()] = n
 				}
 			}
@@ -250,7 +252,7 @@ func (d *daemon) warnings(own ownership.Status, held bool) []api.Warning {
 			ws = append(ws, api.Warning{Code: api.WarnSecondPath, Text: p.Trouble})
 		}
 	}
-	for _, w := range d.cfg.Warnings {
+	for _, w := range d.file().Warnings {
 		ws = append(ws, api.Warning{Code: "configuration", Text: w.Error()})
 	}
 	if d.host.attachment.Mode() == datapath.ModeGeneric {

@@ -37,11 +37,11 @@ var strangerKinds = [...]struct {
 // strangers notices senders whose beats cannot be opened. The receiving
 // goroutine tells it, others ask.
 type strangers struct {
-	log    *slog.Logger
-	shared []netip.Addr
+	log *slog.Logger
 
-	mu    sync.Mutex
-	kinds [len(strangerKinds)]stranger
+	mu     sync.Mutex
+	shared []netip.Addr
+	kinds  [len(strangerKinds)]stranger
 	// rival is when one last sent to a shared address: it may answer there.
 	rival     ownership.Time
 	rivalEver bool
@@ -56,6 +56,13 @@ type stranger struct {
 
 func newStrangers(shared []netip.Addr, log *slog.Logger) *strangers {
 	return &strangers{log: log, shared: shared}
+}
+
+// use follows a change of the shared addresses.
+func (s *strangers) use(shared []netip.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shared = shared
 }
 
 // see takes notice of a payload that was dropped.

@@ -112,8 +112,10 @@ func recognise(id ebpf.ProgramID) (s standing, ok bool, err error) {
 	return s, s.set != 0 && err == nil, err
 }
 
-// configurationOf finds the map that all programs of one Load share, and no others.
+// configurationOf finds the map that all programs of one Load share, and no others: that of
+// their pools; that of what is fixed, for programs of an ABI that knew no other.
 func configurationOf(maps []ebpf.MapID) (ebpf.MapID, error) {
+	var fixed ebpf.MapID
 	for _, id := range maps {
 		m, err := ebpf.NewMapFromID(id)
 		if errors.Is(err, os.ErrNotExist) {
@@ -124,14 +126,16 @@ func configurationOf(maps []ebpf.MapID) (ebpf.MapID, error) {
 		}
 		info, err := m.Info()
 		_ = m.Close()
-		if err != nil {
+		switch {
+		case err != nil:
 			return 0, fmt.Errorf("ask about map %d: %w", id, err)
-		}
-		if info.Name == configMap {
+		case info.Name == liveMap:
 			return id, nil
+		case info.Name == configMap:
+			fixed = id
 		}
 	}
-	return 0, nil
+	return fixed, nil
 }
 
 const configMap = ".rodata.config"

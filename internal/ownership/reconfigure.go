@@ -72,6 +72,16 @@ func (n *Node) setWeight(pool int, w uint16) {
 	n.weights[pool], n.changed = w, true
 }
 
+// Carries is the weight that was set last, drains aside: by the configuration or an order.
+func (n *Node) Carries() uint16 {
+	for _, w := range n.weights {
+		if w != NoShare {
+			return w
+		}
+	}
+	return 0
+}
+
 // Settled tells whether nothing of a pool is left here: neither buckets nor connections.
 func (n *Node) Settled(pool int) bool { return n.owned[pool].Empty() && n.lingers[pool].Empty() }
 

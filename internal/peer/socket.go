@@ -35,7 +35,8 @@ func openReceiver(ifindex int, program []bpf.Instruction) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "heartbeat"), nil
 }
 
-func setUpReceiver(fd int, raw []bpf.RawInstruction) error {
+// attachFilter puts a program in the place of the one that there is, in one step.
+func attachFilter(fd int, raw []bpf.RawInstruction) error {
 	program := make([]unix.SockFilter, len(raw))
 	for i, r := range raw {
 		program[i] = unix.SockFilter{Code: r.Op, Jt: r.Jt, Jf: r.Jf, K: r.K}
@@ -43,6 +44,13 @@ func setUpReceiver(fd int, raw []bpf.RawInstruction) error {
 	fprog := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
 	if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &fprog); err != nil {
 		return fmt.Errorf("attach the receive filter: %w", err)
+	}
+	return nil
+}
+
+func setUpReceiver(fd int, raw []bpf.RawInstruction) error {
+	if err := attachFilter(fd, raw); err != nil {
+		return err
 	}
 	// What this host sends is no peer's; and without this option the kernel
 	// would copy every frame that the host sends (dev_queue_xmit_nit).

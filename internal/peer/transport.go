@@ -6,11 +6,13 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
+	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 )
 
@@ -66,6 +68,7 @@ func (p *Payload) Beside() bool { return p.DestinationMAC == broadcast }
 // Its methods may be called side by side; Receive by one goroutine.
 type Transport struct {
 	name     string
+	beside   bool
 	receiver *os.File
 	counters counters
 
@@ -108,21 +111,19 @@ func openTransport(o Options) (*Transport, error) {
 	if len(link.HardwareAddr) != len(MAC{}) {
 		return nil, errors.New("not an Ethernet interface")
 	}
-	destination := o.Addresses[0].Unmap().WithZone("")
 	station, program := broadcast, filterBeside(o.Port, o.Addresses)
 	if !o.Beside {
 		station, program = MAC(o.MAC), filter(o.Port, MAC(o.MAC), o.Addresses)
 	}
 	t := &Transport{
 		name:   o.Interface,
+		beside: o.Beside,
 		source: o.Source.Unmap().WithZone(""),
-		frame:  Frame{SourceMAC: MAC(link.HardwareAddr), DestinationMAC: station, Destination: destination, DestinationPort: o.Port},
-		to:     unix.SockaddrLinklayer{Ifindex: link.Index, Halen: uint8(len(MAC{})), Protocol: networkOrder(etherIPv6)},
+		frame:  Frame{SourceMAC: MAC(link.HardwareAddr), DestinationMAC: station, DestinationPort: o.Port},
+		to:     unix.SockaddrLinklayer{Ifindex: link.Index, Halen: uint8(len(MAC{}))},
 	}
 	copy(t.to.Addr[:], station[:])
-	if destination.Is4() {
-		t.to.Protocol = networkOrder(etherIPv4)
-	}
+	t.sendTo(o.Addresses[0])
 	if t.sender, err = openSender(link.Index); err != nil {
 		return nil, err
 	}
@@ -159,6 +160,46 @@ func (t *Transport) SetSource(a netip.Addr) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.source = a.Unmap().WithZone("")
+}
+
+// SetAddresses follows a change of the shared addresses: those are received from now on, and
+// beats are sent to the first if the one that they went to is not among them. The
+// cluster's MAC stays.
+func (t *Transport) SetAddresses(addresses []netip.Addr) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed || len(addresses) < 1 || len(addresses) > MaxAddresses {
+		return fmt.Errorf("heartbeat on %s: %d shared addresses, not 1 to %d, or it is closed", t.name, len(addresses), MaxAddresses)
+	}
+	program := filterBeside(t.frame.DestinationPort, addresses)
+	if !t.beside {
+		program = filter(t.frame.DestinationPort, t.frame.DestinationMAC, addresses)
+	}
+	raw, err := bpf.Assemble(program)
+	if err != nil {
+		return fmt.Errorf("assemble the receive filter: %w", err)
+	}
+	socket, err := t.receiver.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	if err := socket.Control(func(fd uintptr) { failed = attachFilter(int(fd), raw) }); err != nil || failed != nil {
+		return errors.Join(err, failed)
+	}
+	if !slices.ContainsFunc(addresses, func(a netip.Addr) bool { return a.Unmap() == t.frame.Destination }) {
+		t.sendTo(addresses[0])
+	}
+	return nil
+}
+
+// sendTo chooses the shared address that beats are sent to.
+func (t *Transport) sendTo(a netip.Addr) {
+	t.frame.Destination = a.Unmap().WithZone("")
+	t.to.Protocol = networkOrder(etherIPv6)
+	if t.frame.Destination.Is4() {
+		t.to.Protocol = networkOrder(etherIPv4)
+	}
 }
 
 // Send sends every payload in a frame of its own, and does not wait. When one
