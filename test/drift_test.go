@@ -199,6 +199,9 @@ func TestWhatCannotBePutBack(t *testing.T) {
 			})
 			c.sharedOnlyBy(other)
 			c.answeredBy(c.Client(), other)
+			if o := rota(t, "resume", "--socket", n.Socket()); o.code != 1 || !strings.Contains(o.stderr, loss.why) {
+				t.Errorf("rota resume: exit %d, %q; want 1 and why it cannot", o.code, o.stderr)
+			}
 			must(t, loss.back())
 			c.even()
 			c.answeredBy(c.Client(), c.Nodes()...)

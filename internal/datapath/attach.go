@@ -22,6 +22,7 @@ type Attachment struct {
 	mode     Mode
 	reason   string
 	xdp      ebpf.ProgramID // where the filter stands at XDP
+	generic  *ebpf.Program  // nil until it is needed: to load it takes long
 	tc       tc
 	guards   guards
 	behind   behind
@@ -137,12 +138,12 @@ func (a *Attachment) enter(mode Mode) error {
 	}
 	filter := a.programs.XDP
 	if mode == ModeGeneric {
-		generic, err := a.datapath.genericFilter()
-		if err != nil {
-			return err
+		if a.generic == nil {
+			if a.generic, err = a.datapath.genericFilter(); err != nil {
+				return err
+			}
 		}
-		defer generic.Close()
-		filter = generic
+		filter = a.generic
 	}
 	if err := attachXDP(a.service, filter, mode, old); err != nil {
 		return err
@@ -175,4 +176,11 @@ func (a *Attachment) Reason() string {
 
 // Close lets go of what the attachment holds in this process. What is attached
 // stays attached, but for what stands behind.
-func (a *Attachment) Close() error { return a.behind.close() }
+func (a *Attachment) Close() error {
+	err := a.behind.close()
+	if a.generic != nil {
+		err = errors.Join(err, a.generic.Close())
+		a.generic = nil
+	}
+	return err
+}

@@ -195,7 +195,11 @@ func (n *Node) obey(by giver, o Order) {
 	case OrderResume:
 		n.giveUpAsking("it was told to resume")
 		n.setDraining(false, "")
-		n.answer(by, "")
+		why := ""
+		if n.unfit != "" {
+			why = n.cfg.Self.Name + " hands over all the same: " + n.unfit + "; it takes part again when that is over"
+		}
+		n.answer(by, why)
 	case OrderWeight:
 		if o.Weight > MaxWeight {
 			n.answer(by, text("weight %d is too much", o.Weight))
