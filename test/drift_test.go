@@ -127,6 +127,8 @@ func (c *cluster) mended(n *lab.Node, word string, lose func() error) {
 	must(c.t, lose())
 	if waited, err := waitUntil(2*time.Second, func() bool { return drifts(c.t, n, word) > before }); err != nil {
 		c.t.Errorf("%s: not told of within %s", word, waited)
+	} else {
+		c.t.Logf("%s: put back and told after %s", word, waited.Round(time.Millisecond))
 	}
 }
 

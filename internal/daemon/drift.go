@@ -20,9 +20,11 @@ const (
 	// the kernel tells of none to TCX programs, MACs that are received, and routes.
 	lookEach = 250 * time.Millisecond
 	// lookRest is the least time between two looks, and lookShare how many times as
-	// long as a look took: so they never take more than a few percent of a CPU.
-	lookRest  = 20 * time.Millisecond
-	lookShare = 25
+	// long as a look took, up to lookLongest: they are not to take a CPU for
+	// themselves, and what is missing is to be there again within a second.
+	lookRest    = 20 * time.Millisecond
+	lookShare   = 10
+	lookLongest = 500 * time.Millisecond
 	// steady is how long nothing must be wrong before the node serves again.
 	steady = time.Second
 )
@@ -84,9 +86,13 @@ func (k *keeper) run(ctx context.Context) error {
 			k.conclude(began)
 		}
 		took := time.Since(began)
-		rest.Reset(max(lookRest, lookShare*took))
-		tick.Reset(max(lookEach, lookShare*took))
-		<-rest.C
+		pause := min(lookShare*took, lookLongest)
+		rest.Reset(max(lookRest, pause))
+		tick.Reset(max(lookEach, pause))
+		select {
+		case <-rest.C:
+		case <-ctx.Done():
+		}
 		select {
 		case <-changed:
 			links = true
