@@ -3,6 +3,8 @@ package lab
 import (
 	"context"
 	"fmt"
+	"os"
+	"strings"
 
 	"github.com/rota-cluster/rota/internal/api"
 )
@@ -26,6 +28,8 @@ func PlannedChanges() []Change {
 		{"weight 10 to 100", each(weigh(100), 2), []int{100, 100, 100}},
 		{"half pinned to node-a", each(pins(api.PinsRequest{Buckets: half}), 0), []int{100, 50, 50}},
 		{"the pins released", each(pins(api.PinsRequest{Buckets: half, Release: true}), 0), []int{100, 100, 100}},
+		{"reload: node-b by half", each(reload("", ", weight: 50"), 1), []int{100, 50, 100}},
+		{"reload: as before", each(reload(", weight: 50", ""), 1), []int{100, 100, 100}},
 		{"a node joins", join, []int{100, 100, 100, 100}},
 	}
 }
@@ -70,6 +74,23 @@ const half = "0-2047"
 func pins(r api.PinsRequest) func(context.Context, *Node) error {
 	return func(ctx context.Context, n *Node) error {
 		_, err := n.API().Pins(ctx, r)
+		return err
+	}
+}
+
+// reload has the node read a file in which something else follows its name.
+func reload(before, after string) func(context.Context, *Node) error {
+	return func(ctx context.Context, n *Node) error {
+		text, err := os.ReadFile(n.ConfigFile())
+		if err != nil {
+			return err
+		}
+		name := fmt.Sprintf("node: {name: %q", n.Name())
+		edited := strings.Replace(string(text), name+before, name+after, 1)
+		if err := os.WriteFile(n.ConfigFile(), []byte(edited), 0o600); err != nil {
+			return err
+		}
+		_, err = n.API().Reload(ctx)
 		return err
 	}
 }
