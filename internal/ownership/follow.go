@@ -6,7 +6,7 @@ import "slices"
 // contains this node. An owner refuses some.
 func (n *Node) follow() {
 	n.refused = false
-	if !n.settled() {
+	if !n.settled {
 		return
 	}
 	best := &n.view

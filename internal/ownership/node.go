@@ -19,6 +19,7 @@ type Node struct {
 	awake   Time
 	thawed  Time // awake, when it last ran late: it proposes nothing before it has listened
 	stood   Time // between the last two steps
+	settled bool // what this host promised before its start is over
 	stamps  [stampRing]stamp
 	seq     uint64
 	highest uint64 // the highest view number seen anywhere
@@ -213,6 +214,7 @@ func (n *Node) Step(now Time, ev Event) []Effect {
 		n.stop()
 		return n.out
 	}
+	n.settle()
 	n.judge()
 	n.judgeOrders()
 	n.follow()

@@ -34,8 +34,11 @@ func (n *Node) withholds(p *peer) bool {
 	})
 }
 
-// settled tells whether what this host promised before its start is over.
-func (n *Node) settled() bool { return n.now >= max(n.start+n.longestTake(), n.cfg.Promised) }
+// settle notes when all that this host promised before its start is over. A lease
+// that becomes longer after that is none of it.
+func (n *Node) settle() {
+	n.settled = n.settled || n.now >= max(n.start+n.longestTake(), n.cfg.Promised)
+}
 
 // longestTake is the longest L_take among the leases that are heard of.
 func (n *Node) longestTake() Time {

@@ -8,7 +8,7 @@ import (
 // propose makes a new view when this node is the one to do it and the view in
 // force is not what the nodes at hand make possible.
 func (n *Node) propose() {
-	if n.seq == 0 || !n.settled() || n.muted || n.bar == barDeaf || n.bar == barStandby || n.dazed() {
+	if n.seq == 0 || !n.settled || n.muted || n.bar == barDeaf || n.bar == barStandby || n.dazed() {
 		return
 	}
 	var v View

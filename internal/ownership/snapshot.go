@@ -49,6 +49,7 @@ type Snapshot struct {
 	Rng                uint64
 	Start, Now, Awake  Time
 	Thawed             Time
+	Settled            bool
 	Interval, Lease    Time
 	Unfit              string
 	Stamps             []StampSnapshot
@@ -182,7 +183,7 @@ func (n *Node) Snapshot() *Snapshot {
 	s := &Snapshot{
 		Self: n.cfg.Self, Host: n.cfg.Host, Pools: n.cfg.Pools, Quorum: n.cfg.Quorum, Expected: n.cfg.ExpectedNodes,
 
-		Rng: n.rng, Start: n.start, Now: n.now, Awake: n.awake, Thawed: n.thawed,
+		Rng: n.rng, Start: n.start, Now: n.now, Awake: n.awake, Thawed: n.thawed, Settled: n.settled,
 		Interval: n.interval, Lease: n.lease, Unfit: n.unfit,
 		Seq: n.seq, Highest: n.highest,
 		View: n.view, ViewSeq: n.viewSeq, ViewAwake: n.viewAwake, Stage: n.stage,
@@ -303,7 +304,7 @@ func (s *Snapshot) fits(cfg Config) error {
 }
 
 func (n *Node) restore(s *Snapshot) {
-	n.rng, n.now, n.awake, n.thawed = s.Rng, s.Now, s.Awake, s.Thawed
+	n.rng, n.now, n.awake, n.thawed, n.settled = s.Rng, s.Now, s.Awake, s.Thawed, s.Settled
 	n.interval, n.lease, n.unfit, n.seq, n.highest = s.Interval, s.Lease, s.Unfit, s.Seq, s.Highest
 	for _, st := range s.Stamps {
 		n.stamps[st.Seq%stampRing] = stamp{st.Seq, st.At, st.Awake, st.Lease, st.Hold}
