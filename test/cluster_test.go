@@ -1,6 +1,7 @@
 package test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -27,7 +28,7 @@ type cluster struct {
 // idle makes a cluster whose daemons are not running yet.
 func idle(t *testing.T, o lab.Options) *cluster {
 	t.Helper()
-	o.Binary, o.Idle = binary, true
+	o.Binary, o.Idle = cmp.Or(o.Binary, binary), true
 	l, err := lab.New(o)
 	must(t, err)
 	must(t, l.Start(soon(t)))

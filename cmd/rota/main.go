@@ -11,10 +11,18 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	hangups := make(chan os.Signal, 1) // one that waits stands for all that came meanwhile
-	signal.Notify(hangups, syscall.SIGHUP)
-	code := cli.Main(ctx, cli.Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Hangups: hangups}, os.Args[1:])
-	stop()
-	os.Exit(code)
+	signals := cli.Signals{
+		Hangups:  on(1, syscall.SIGHUP), // one that waits stands for all that came meanwhile
+		Stops:    on(2, os.Interrupt, syscall.SIGTERM),
+		Restarts: on(1, syscall.SIGUSR2),
+	}
+	env := cli.Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Signals: signals}
+	os.Exit(cli.Main(context.Background(), env, os.Args[1:]))
+}
+
+// on collects these signals, as many as count.
+func on(count int, which ...os.Signal) <-chan os.Signal {
+	c := make(chan os.Signal, count)
+	signal.Notify(c, which...)
+	return c
 }

@@ -63,6 +63,8 @@ func (f *fake) Resume(_ context.Context, r ResumeRequest) error { return f.order
 func (f *fake) Pins(_ context.Context, r PinsRequest) (PinsDone, error) {
 	return PinsDone{Pool: "web", Node: "node-a", Buckets: 3}, f.order("pins %+v", r)
 }
+func (f *fake) Restart(context.Context) error { return f.order("restart") }
+
 func (f *fake) Reload(context.Context) (Reloaded, error) {
 	return Reloaded{Changed: []string{"node.weight: 50, was 100"}}, f.order("reload")
 }
@@ -163,12 +165,13 @@ func TestOrders(t *testing.T) {
 		c.On("node-b").Drain(t.Context(), DrainRequest{Reason: "new kernel"}),
 		c.On("node-b").Resume(t.Context()),
 		c.On("node-b").SetWeight(t.Context(), 1000),
+		c.Restart(t.Context()),
 	} {
 		if err != nil {
 			t.Error(err)
 		}
 	}
-	if want := []string{"drain new kernel node-b 0 false", "resume node-b", "weight 1000 node-b"}; !reflect.DeepEqual(f.orders, want) {
+	if want := []string{"drain new kernel node-b 0 false", "resume node-b", "weight 1000 node-b", "restart"}; !reflect.DeepEqual(f.orders, want) {
 		t.Errorf("got %q, want %q", f.orders, want)
 	}
 }

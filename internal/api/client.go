@@ -87,6 +87,20 @@ func (c *Client) Resume(ctx context.Context) error {
 	return c.ask(ctx, http.MethodPost, "/v1/resume", ResumeRequest{Node: c.node}, nil)
 }
 
+// restartTimeout: the program to come is asked, then the peers.
+const restartTimeout = 20 * time.Second
+
+// Restart orders the daemon to restart. It returns when the next one is on its way.
+func (c *Client) Restart(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, restartTimeout)
+	defer cancel()
+	resp, err := c.send(ctx, http.MethodPost, "/v1/restart", struct{}{})
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
+}
+
 // SetWeight orders what the node wants to carry.
 func (c *Client) SetWeight(ctx context.Context, weight uint16) error {
 	return c.ask(ctx, http.MethodPost, "/v1/weight", WeightRequest{Node: c.node, Weight: &weight}, nil)

@@ -24,6 +24,8 @@ type Backend interface {
 	SetWeight(context.Context, WeightRequest) error
 	// Reload returns when the files are acted on as they are now.
 	Reload(context.Context) (Reloaded, error)
+	// Restart returns when the next daemon is on its way.
+	Restart(context.Context) error
 	Pins(context.Context, PinsRequest) (PinsDone, error)
 	// Events are those after since that are still kept, oldest first, and a
 	// channel that is closed when there is another.
@@ -86,6 +88,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET /v1/events", s.events)
 	mux.HandleFunc("POST /v1/drain", order(func(ctx context.Context, r DrainRequest) error { return s.backend.Drain(ctx, r) }))
 	mux.HandleFunc("POST /v1/resume", order(func(ctx context.Context, r ResumeRequest) error { return s.backend.Resume(ctx, r) }))
+	mux.HandleFunc("POST /v1/restart", order(func(ctx context.Context, _ struct{}) error { return s.backend.Restart(ctx) }))
 	mux.HandleFunc("POST /v1/weight", order(func(ctx context.Context, r WeightRequest) error {
 		if err := r.check(); err != nil {
 			return err

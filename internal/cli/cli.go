@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/rota-cluster/rota/internal/api"
 	"github.com/rota-cluster/rota/internal/config"
+	"github.com/rota-cluster/rota/internal/daemon"
 )
 
 // Exit codes.
@@ -21,17 +21,19 @@ const (
 	exitUsage  = 2 // bad usage or bad configuration
 )
 
+// Signals are what the process is told by others.
+type Signals = daemon.Signals
+
 // Env is what the process gives to the commands.
 type Env struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	Getenv         func(string) string
-	// Hangups (SIGHUP) make a daemon read its files again, and end any other
-	// command. Nil: there are none.
-	Hangups <-chan os.Signal
+	// Signals are for a daemon; any of them ends any other command.
+	Signals Signals
 }
 
-// runs is the one command that a hangup does not end.
+// runs is the one command that has its own ways with signals.
 const runs = "run"
 
 // program is one run of the command.
@@ -59,7 +61,7 @@ func Main(ctx context.Context, env Env, args []string) int {
 	defer end()
 	root.PersistentPreRun = func(cmd *cobra.Command, _ []string) {
 		if cmd.Name() != runs {
-			go endOn(ctx, env.Hangups, end)
+			go endOn(ctx, env.Signals, end)
 		}
 	}
 	err := root.ExecuteContext(ctx)
@@ -71,10 +73,12 @@ func Main(ctx context.Context, env Env, args []string) int {
 }
 
 // endOn ends a command at the first signal.
-func endOn(ctx context.Context, signals <-chan os.Signal, end func()) {
+func endOn(ctx context.Context, signals Signals, end func()) {
+	defer end()
 	select {
-	case <-signals:
-		end()
+	case <-signals.Hangups:
+	case <-signals.Stops:
+	case <-signals.Restarts:
 	case <-ctx.Done():
 	}
 }
@@ -125,7 +129,7 @@ order it about.`,
 	root.SetHelpCommand(help(root))
 	root.PersistentFlags().StringVar(&p.socket, "socket", config.DefaultSocket, "`PATH` of the socket")
 	root.AddCommand(
-		p.run(), p.status(), p.explain(), p.drain(), p.resume(), p.weight(), p.reload(), p.take(), p.release(), p.move(),
+		p.run(), p.status(), p.explain(), p.drain(), p.resume(), p.weight(), p.reload(), p.restart(), p.take(), p.release(), p.move(),
 		p.configuration(), p.key(), p.lab(), p.version(),
 	)
 	return root

@@ -84,6 +84,13 @@ func (f *fake) Reload(context.Context) (api.Reloaded, error) {
 	return api.Reloaded{Changed: []string{"node.weight: 50, was 100"}}, f.order("reload")
 }
 
+func (f *fake) Restart(context.Context) error {
+	f.mu.Lock()
+	f.status.Started = f.status.Started.Add(time.Second)
+	f.mu.Unlock()
+	return f.order("restart")
+}
+
 func (f *fake) SetWeight(_ context.Context, r api.WeightRequest) error {
 	return f.order(strings.TrimSpace(fmt.Sprint("weight ", *r.Weight, " ", r.Node)))
 }
@@ -317,7 +324,10 @@ func TestOrders(t *testing.T) {
 	if got := run(t, "reload", "--socket", socket); got != (result{0, "node.weight: 50, was 100\n", ""}) {
 		t.Errorf("%+v", got)
 	}
-	if want := "weight 50,drain new kernel node-b 90000 true,resume,reload"; strings.Join(f.orders, ",") != want {
+	if got := run(t, "restart", "--wait", "--socket", socket); got.code != 0 || !strings.HasPrefix(got.out, "restarted: ") {
+		t.Errorf("restart --wait: %+v", got)
+	}
+	if want := "weight 50,drain new kernel node-b 90000 true,resume,reload,restart"; strings.Join(f.orders, ",") != want {
 		t.Errorf("got %v", f.orders)
 	}
 }

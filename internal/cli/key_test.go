@@ -59,7 +59,7 @@ func TestHangup(t *testing.T) {
 		}
 	}
 	code := Main(t.Context(), Env{Stdin: strings.NewReader(""), Stdout: &strings.Builder{}, Stderr: &strings.Builder{},
-		Getenv: func(string) string { return "" }, Hangups: hangups}, []string{"status", "--watch", "--socket", f.serve(t)})
+		Getenv: func(string) string { return "" }, Signals: Signals{Hangups: hangups}}, []string{"status", "--watch", "--socket", f.serve(t)})
 	if code != 0 {
 		t.Errorf("exit %d", code)
 	}

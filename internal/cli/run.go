@@ -17,9 +17,13 @@ func (p *program) run() *cobra.Command {
 		Use:   runs,
 		Short: "Run the daemon: take part in the cluster until stopped",
 		Long: `Run the daemon in the foreground: join the cluster, take a share of the buckets,
-answer the other commands. SIGTERM and SIGINT make it say goodbye and leave the
-host as it was; SIGHUP makes it read its files again (see rota reload).
-What it does is told on standard error.`,
+answer the other commands. What it does is told on standard error.
+
+SIGTERM and SIGINT make it hand over, wait until open connections have ended or
+the pool's drain_timeout is over, say goodbye and leave the host as it was; at
+the second one, or if nobody else can take over, it does not wait. SIGUSR2
+makes it restart (see rota restart), SIGHUP read its files again (see rota
+reload).`,
 		Example: `  rota run --config /etc/rota/rota.yaml`,
 		Args:    arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -46,7 +50,7 @@ What it does is told on standard error.`,
 				return next, err
 			}
 			log := slog.New(slog.NewTextHandler(p.Stderr, &slog.HandlerOptions{Level: least}))
-			return daemon.Run(cmd.Context(), c, read, Version(), p.Hangups, log)
+			return daemon.Run(cmd.Context(), c, read, Version(), p.Signals, log)
 		},
 	}
 	configFlag(cmd, &path)

@@ -8,6 +8,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"github.com/rota-cluster/rota/internal/daemon"
 )
 
 // version is set by the linker; see Makefile.
@@ -34,7 +36,7 @@ func (p *program) version() *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			text := fmt.Sprintf("rota %s (%s, %s/%s)\n", Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			if asJSON {
-				raw, err := json.Marshal(map[string]string{"version": Version(), "go": runtime.Version(), "arch": runtime.GOARCH})
+				raw, err := json.Marshal(map[string]string{"version": Version(), "go": runtime.Version(), "arch": runtime.GOARCH, "estate": daemon.EstateFormat()})
 				if err != nil {
 					return err
 				}
@@ -46,6 +48,6 @@ func (p *program) version() *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON; estate: the format in which a restart hands over")
 	return cmd
 }

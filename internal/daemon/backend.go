@@ -40,6 +40,19 @@ func newLoop(cfg *config.Config, h *host, own ownership.Config, tx *peer.Transpo
 	return l
 }
 
+// carryOn goes on where another daemon stopped. It fails before anything is changed.
+func (l *loop) carryOn(e *estate, own ownership.Config) error {
+	node, err := ownership.CarryOn(own, e.Node, now())
+	if err != nil {
+		return err
+	}
+	l.node, l.carriesOn, l.heard = node, e.Node.Now, true
+	l.state, l.stateSince, l.sent = node.State(), e.Since, e.Beats
+	copy(l.lingering.since, e.Lingering)
+	l.events.resume(e.Events)
+	return nil
+}
+
 // ownershipConfig is what the state machine needs to know.
 func ownershipConfig(cfg *config.Config, h *host, self ownership.Ref, source netip.Addr, secret []byte) ownership.Config {
 	c := ownership.Config{

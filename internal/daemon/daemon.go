@@ -47,14 +47,35 @@ type daemon struct {
 
 	reloading sync.Mutex       // held by who changes host.now
 	beatMAC   net.HardwareAddr // that the beats go to; under reloading
+
+	rest    sync.WaitGroup // what runs beside the loop
+	inner   context.Context
+	end     context.CancelCauseFunc // of the loop
+	leaving atomic.Bool             // it stops or restarts
+	unfit   string                  // what the daemon before this one found wrong with the host
 }
 
-// Run serves until ctx is done, then says goodbye and leaves the host as it
-// was. An error is one line that says what to do. Whatever is half done when
-// it fails is undone. At each hangup it reads its files again: read gives the
-// configuration as it is then. If its
-// interface is taken away it waits for another of that name and begins anew.
-func Run(ctx context.Context, cfg *config.Config, read func() (*config.Config, error), version string, hangups <-chan os.Signal, log *slog.Logger) (err error) {
+// Signals are an operator's words to a daemon. A nil channel says nothing.
+type Signals struct {
+	Hangups  <-chan os.Signal // SIGHUP: read the files again
+	Stops    <-chan os.Signal // SIGTERM, SIGINT: drain and stop; the second: stop at once
+	Restarts <-chan os.Signal // SIGUSR2: restart without a takeover
+}
+
+// Run serves until it is told to stop, then says goodbye and leaves the host as it
+// was; so it does, without draining, when ctx is done. An error is one line that says
+// what to do. Whatever is half done when it fails is undone. If its interface is taken
+// away it waits for another of that name and begins anew. read gives the configuration
+// as it is when it is to be read again. A restart does not return.
+func Run(ctx context.Context, cfg *config.Config, read func() (*config.Config, error), version string, signals Signals, log *slog.Logger) error {
+	err := run(ctx, cfg, read, version, signals, log)
+	if errors.Is(err, errHeld) || errors.Is(err, errReplaced) {
+		return replace()
+	}
+	return err
+}
+
+func run(ctx context.Context, cfg *config.Config, read func() (*config.Config, error), version string, signals Signals, log *slog.Logger) (err error) {
 	if err := checkPrivileges(); err != nil {
 		return err
 	}
@@ -69,21 +90,40 @@ func Run(ctx context.Context, cfg *config.Config, read func() (*config.Config, e
 	inner, stopHooks := context.WithCancel(context.WithoutCancel(ctx))
 	var hooks sync.WaitGroup
 	hooks.Go(func() { d.hooks.Run(inner) })
-	defer hooks.Wait()
-	defer stopHooks()
+	defer func() {
+		stopHooks()
+		if !errors.Is(err, errHeld) { // the peers hold only for so long
+			hooks.Wait()
+		}
+	}()
 	for {
-		err := d.runOn(ctx, hangups)
+		err := d.runOn(ctx, signals)
 		if !d.interfaceGone(err) || ctx.Err() != nil {
 			return err
 		}
-		if err := d.awaitInterface(ctx); err != nil || ctx.Err() != nil {
+		if over, err := d.awaitAnother(ctx, signals.Stops); over || err != nil {
 			return err
 		}
 	}
 }
 
+// awaitAnother waits for the interface; over: it was told to stop.
+func (d *daemon) awaitAnother(ctx context.Context, stops <-chan os.Signal) (over bool, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		defer cancel()
+		select {
+		case <-stops:
+		case <-ctx.Done():
+		}
+	}()
+	err = d.awaitInterface(ctx)
+	return ctx.Err() != nil, err
+}
+
 // runOn serves on the interface that there is now.
-func (d *daemon) runOn(ctx context.Context, hangups <-chan os.Signal) (err error) {
+func (d *daemon) runOn(ctx context.Context, signals Signals) (err error) {
 	cfg := d.file()
 	keys, err := config.LoadKeys(cfg.KeyFile)
 	if err != nil {
@@ -107,17 +147,47 @@ func (d *daemon) runOn(ctx context.Context, hangups <-chan os.Signal) (err error
 	if err != nil {
 		return err
 	}
-	d.host, err = setUp(cfg, keys.Hash, link, d.log)
-	if err != nil {
+	if err := d.settle(keys, link, frames); err != nil {
 		return errors.Join(err, socket.Close())
+	}
+	defer func() {
+		err = errors.Join(err, d.tx.Close())
+		if !errors.Is(err, errHeld) {
+			err = errors.Join(err, d.host.tearDown())
+		}
+	}()
+	return d.serve(ctx, socket, signals)
+}
+
+// settle sets up the host and what talks to the peers: in the place of a daemon that
+// restarted, if it has left what can be carried on, or anew.
+func (d *daemon) settle(keys config.Keys, link netcfg.Link, frames *netcfg.FrameCounter) error {
+	left, err := takeEstate(d.file(), link)
+	if err == nil {
+		err = d.settleWith(left, keys, link, frames)
+		if err == nil {
+			return nil
+		}
+	}
+	if !errors.Is(err, errNothingLeft) {
+		d.log.Warn("cannot carry on after the restart, starts anew", "because", err)
+	}
+	return d.settleWith(nil, keys, link, frames)
+}
+
+// settleWith leaves nothing behind if it fails, but what it was to carry on.
+func (d *daemon) settleWith(left *estate, keys config.Keys, link netcfg.Link, frames *netcfg.FrameCounter) (err error) {
+	if d.host, err = setUp(d.file(), keys.Hash, link, left != nil, d.log); err != nil {
+		return err
 	}
 	d.host.frames = frames
-	defer func() { err = errors.Join(err, d.host.tearDown()) }()
-	if err := d.connect(keys); err != nil {
-		return errors.Join(err, socket.Close())
+	if err = d.connect(keys, left); err != nil && left != nil {
+		return errors.Join(err, d.host.leaveAll())
 	}
-	defer func() { err = errors.Join(err, d.tx.Close()) }()
-	return d.serve(ctx, socket, hangups)
+	if err != nil {
+		return errors.Join(err, d.host.tearDown())
+	}
+	return nil
 }
 
 // usableLink finds the interface and says what is wrong with it.
@@ -148,10 +218,15 @@ func usableLink(cfg *config.Config) (netcfg.Link, error) {
 const minMTU6 = 1280
 
 // connect makes what talks to the peers, and the loop that listens to them.
-func (d *daemon) connect(keys config.Keys) error {
+func (d *daemon) connect(keys config.Keys, left *estate) error {
 	cfg, link := d.file(), d.host.link
 	first := cfg.Pools[0]
-	self := ownership.Ref{Name: cfg.Node.Name, Incarnation: nextIncarnation(cfg.StateDir, time.Now(), d.log)}
+	self := ownership.Ref{Name: cfg.Node.Name}
+	if left != nil {
+		self = left.Node.Self
+	} else {
+		self.Incarnation = nextIncarnation(cfg.StateDir, time.Now(), d.log)
+	}
 	source := ownAddress(link, first.Addresses[0])
 	tx, err := peer.Open(peer.Options{
 		Interface: link.Name, MAC: first.ClusterMAC(cfg.Cluster), Addresses: d.host.addresses(),
@@ -175,24 +250,34 @@ func (d *daemon) connect(keys config.Keys) error {
 	d.detours = newDetours(cfg, d.host.addresses(), source, d.openDetoured, tx.Interrupt, d.log)
 	own := ownershipConfig(cfg, d.host, self, source, keys.Hash)
 	own.Pins = d.pins.recall()
+	promises := newPromised(cfg.StateDir, d.log)
+	own.Promised = promises.recall()
 	d.loop = newLoop(cfg, d.host, own, tx, sealer, d.openService, d.detours, d.events, d.hooks.Tell, d.log)
-	d.loop.savePins = d.pins.keep
+	d.loop.savePins, d.loop.promised = d.pins.keep, promises
+	if d.unfit = ""; left == nil {
+		return nil
+	}
+	if err := d.loop.carryOn(left, own); err != nil {
+		return errors.Join(err, tx.Close())
+	}
+	d.unfit = left.Node.Unfit
 	return nil
 }
 
 // serve runs everything until ctx is done or a part fails. The loop ends
 // first, with its goodbye; what it needs for that ends after it.
-func (d *daemon) serve(ctx context.Context, socket net.Listener, hangups <-chan os.Signal) error {
+func (d *daemon) serve(ctx context.Context, socket net.Listener, signals Signals) error {
 	outer, stopLoop := context.WithCancelCause(ctx)
 	defer stopLoop(nil)
 	inner, stopRest := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopRest()
 
+	d.inner, d.end = inner, stopLoop
+
 	hurry(d.log) // before more threads begin than there have to be
-	var rest sync.WaitGroup
 	errs := make(chan error, 3)
 	run := func(what string, f func() error) {
-		rest.Go(func() {
+		d.rest.Go(func() {
 			if err := f(); err != nil {
 				err = fmt.Errorf("%s: %w", what, err)
 				errs <- err
@@ -201,18 +286,22 @@ func (d *daemon) serve(ctx context.Context, socket net.Listener, hangups <-chan 
 		})
 	}
 	run("watch this host", func() error {
-		return newKeeper(d.host, d.log, d.loop.drifted, func(why string) error {
+		k := newKeeper(d.host, d.log, d.loop.drifted, func(why string) error {
 			return d.order(inner, ownership.Unfit{Why: why})
-		}).run(inner)
+		})
+		k.unfit = d.unfit
+		return k.run(inner)
 	})
 	run("answer on "+d.file().API.Socket, func() error {
 		return api.NewServer(d, d.log).Run(inner, socket)
 	})
-	rest.Go(func() { d.obey(inner, hangups) })
-	rest.Go(func() { d.memory.keep(inner, d.ears) })
-	rest.Go(func() { d.detours.run(inner) })
-	rest.Go(func() { d.pins.run(inner) })
-	rest.Go(func() { d.letGo(inner) })
+	d.rest.Go(func() { d.obey(inner, signals.Hangups) })
+	d.rest.Go(func() { d.obeyStops(inner, signals.Stops) })
+	d.rest.Go(func() { d.obeyRestarts(inner, signals.Restarts) })
+	d.rest.Go(func() { d.memory.keep(inner, d.ears) })
+	d.rest.Go(func() { d.detours.run(inner) })
+	d.rest.Go(func() { d.pins.run(inner) })
+	d.rest.Go(func() { d.letGo(inner) })
 
 	for _, w := range d.file().Warnings {
 		d.log.Warn(w.Error())
@@ -228,12 +317,20 @@ func (d *daemon) serve(ctx context.Context, socket net.Listener, hangups <-chan 
 		err = fmt.Errorf("interface %s: %w", d.host.link.Name, err)
 	}
 	stopRest()
-	rest.Wait()
+	if errors.Is(err, errHeld) {
+		d.waitShortly()
+		d.log.Info("makes room for the next daemon, which carries on")
+		return errHeld
+	}
+	d.rest.Wait()
 	close(errs)
 	for e := range errs {
 		err = errors.Join(err, e)
 	}
 	d.log.Info("stopped")
+	if err == nil && errors.Is(context.Cause(outer), errReplaced) {
+		return errReplaced
+	}
 	return err
 }
 

@@ -34,6 +34,23 @@ func (j *journal) add(e api.Event) {
 	j.added = make(chan struct{})
 }
 
+// all are those kept, oldest first.
+func (j *journal) all() []api.Event {
+	events, _ := j.since(0)
+	return events
+}
+
+// resume goes on with the events of an earlier daemon, oldest first.
+func (j *journal) resume(events []api.Event) {
+	if len(events) == 0 {
+		return
+	}
+	j.seq = events[0].Seq - 1
+	for _, e := range events {
+		j.add(e)
+	}
+}
+
 // since returns what came after seq and is still kept, oldest first, and a
 // channel that is closed when there is more.
 func (j *journal) since(seq uint64) ([]api.Event, <-chan struct{}) {

@@ -31,13 +31,11 @@ type host struct {
 // setUp brings the datapath, the reception of the cluster's MAC and the shared
 // addresses up, in the order in which no moment is unfiltered or announces the
 // node's own MAC. What an earlier start left is taken over or removed. If it
-// fails, nothing is left.
-func setUp(cfg *config.Config, secret []byte, link netcfg.Link, log *slog.Logger) (*host, error) {
+// fails, nothing is left. If carry is set, what is there stays in force, or else
+// errors.Is(err, datapath.ErrIncompatible).
+func setUp(cfg *config.Config, secret []byte, link netcfg.Link, carry bool, log *slog.Logger) (*host, error) {
 	h := &host{link: link}
-	first := &picture{cfg: cfg}
-	for _, p := range cfg.Pools {
-		first.seeds = append(first.seeds, p.SeedFrom(secret))
-	}
+	first := newPicture(cfg, secret)
 	h.now.Store(first)
 	options := first.options()
 	if err := cleanAbandoned(link, options, log); err != nil {
@@ -47,11 +45,15 @@ func setUp(cfg *config.Config, secret []byte, link netcfg.Link, log *slog.Logger
 	if h.warnings, err = netcfg.Preflight(link, h.addresses()); err != nil {
 		return nil, err
 	}
-	data, found, err := datapath.Adopt(options, link)
+	var found datapath.Found
+	if carry {
+		h.data, err = datapath.CarryOn(options, link)
+	} else {
+		h.data, found, err = datapath.Adopt(options, link)
+	}
 	if err != nil {
 		return nil, err
 	}
-	h.data = data
 	if found.Filters > 0 {
 		log.Info("found what an earlier start left", "filters", found.Filters, "reused", found.Reused)
 	}
@@ -166,6 +168,15 @@ func macsOf(cfg *config.Config) []net.HardwareAddr {
 		}
 	}
 	return all
+}
+
+// leaveAll leaves everything as it is.
+func (h *host) leaveAll() error {
+	var err error
+	if h.attachment != nil {
+		err = h.attachment.Close()
+	}
+	return errors.Join(err, h.data.Close())
 }
 
 // tearDown leaves the host as it was: addresses first, then the programs that

@@ -45,6 +45,9 @@ type loop struct {
 	savePins        func([]ownership.PinOrder)
 	frameCounter    *netcfg.FrameCounter
 	commands        commands
+	promised        *promised
+	holding         func(error) error // what follows the answer to Hold; nil: nobody asked
+	carriesOn       ownership.Time    // what a daemon has left that stopped then; 0: none
 	interval        time.Duration
 	lease           time.Duration
 	pools           []string
@@ -99,8 +102,18 @@ func (l *loop) run(ctx context.Context) error {
 	defer close(l.done)
 	l.began = datapath.Now()
 	defer context.AfterFunc(ctx, l.tx.Interrupt)()
+	if l.carriesOn != 0 {
+		l.record(ownership.Note{Kind: ownership.NoteHold, Text: fmt.Sprintf("goes on after a restart of the daemon, which took %v", (l.began - l.carriesOn).Round(time.Millisecond))})
+		if err := l.step(ownership.Unhold{}); err != nil {
+			return err
+		}
+	}
 	for ctx.Err() == nil {
-		if err := l.turn(); err != nil {
+		err := l.turn()
+		if errors.Is(err, errHeld) {
+			return err
+		}
+		if err != nil {
 			l.data.Expire()
 			return err
 		}
@@ -311,6 +324,12 @@ func (l *loop) perform(effect ownership.Effect) error {
 		l.commands.settle(e)
 	case ownership.DrainTimeout:
 		l.lingering.drainTimeout = e.Timeout
+	case ownership.Remember:
+		l.remember(e.Until)
+	case ownership.Held:
+		return l.held("")
+	case ownership.NotHeld:
+		return l.held(e.Why)
 	case ownership.SavePins:
 		l.savePins(e.Orders)
 	case ownership.WakeAt:

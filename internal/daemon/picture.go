@@ -29,6 +29,15 @@ func (h *host) cfg() *config.Config { return h.now.Load().cfg }
 // seed of a pool, by its index.
 func (h *host) seed(i int) uint32 { return h.now.Load().seeds[i] }
 
+// newPicture is of a configuration of which nothing is on its way out.
+func newPicture(cfg *config.Config, secret []byte) *picture {
+	p := &picture{cfg: cfg}
+	for _, pool := range cfg.Pools {
+		p.seeds = append(p.seeds, pool.SeedFrom(secret))
+	}
+	return p
+}
+
 // options are what the programs are to know.
 func (p *picture) options() datapath.Options {
 	o := datapath.Options{BeatPort: p.cfg.Heartbeat.Port}

@@ -60,6 +60,24 @@ func Adopt(o Options, link netcfg.Link) (*Datapath, Found, error) {
 	return d, found, err
 }
 
+// CarryOn is Adopt for a daemon that knows all that the one before it knew: lease
+// and tables stay in force. ErrIncompatible if what stands on the interface is not
+// one set of programs made for the same options; it is untouched then.
+func CarryOn(o Options, link netcfg.Link) (*Datapath, error) {
+	present, _, err := survey(link.Index)
+	if err != nil {
+		return nil, fmt.Errorf("look for programs on %s: %w", link.Name, err)
+	}
+	found := sets(slices.DeleteFunc(present, func(s standing) bool { return !s.filters() }))
+	if len(found) != 1 {
+		return nil, fmt.Errorf("%d sets of programs on %s: %w", len(found), link.Name, ErrIncompatible)
+	}
+	for _, maps := range found {
+		return reopen(o, maps)
+	}
+	return nil, ErrIncompatible
+}
+
 // disown makes every bucket foreign.
 func (d *Datapath) disown() error {
 	for i, p := range d.options().Pools {

@@ -39,6 +39,15 @@ func Inspect(ids []ebpf.MapID) (Identity, error) {
 // are; the lease is over when it returns. ErrIncompatible if the
 // options differ from those that the maps were made for, or maps are missing.
 func Reopen(o Options, maps []ebpf.MapID) (*Datapath, error) {
+	d, err := reopen(o, maps)
+	if err == nil {
+		d.Expire()
+	}
+	return d, err
+}
+
+// reopen leaves the lease as it is, too.
+func reopen(o Options, maps []ebpf.MapID) (*Datapath, error) {
 	found, err := openMaps(maps)
 	defer closeMaps(found)
 	if err != nil {
@@ -61,11 +70,7 @@ func Reopen(o Options, maps []ebpf.MapID) (*Datapath, error) {
 	if errors.Is(err, ebpf.ErrMapIncompatible) {
 		return nil, fmt.Errorf("%w: %w", ErrIncompatible, err)
 	}
-	if err != nil {
-		return nil, err
-	}
-	d.Expire()
-	return d, nil
+	return d, err
 }
 
 // openMaps opens those of the maps that rota uses. What it returns is to be

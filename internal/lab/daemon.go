@@ -2,6 +2,7 @@ package lab
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,9 @@ import (
 
 // stopPatience is how long a daemon may take to stop when asked to.
 const stopPatience = 5 * time.Second
+
+// stopAgain is how soon after it a daemon is asked once more.
+const stopAgain = 50 * time.Millisecond
 
 // errNotRunning means that there is no daemon to do it to.
 var errNotRunning = errors.New("its daemon is not running")
@@ -64,22 +68,40 @@ func (d *daemon) signal(s syscall.Signal) error {
 	return nil
 }
 
-// stop asks the daemon to stop, frozen or not, and kills it if it does not in
-// time. It is an error if it had to, or if the daemon failed.
+// stop asks the daemon to stop at once, frozen or not, and kills it if it does not in
+// time. It is an error if it had to, or if the daemon failed. At one signal it would
+// drain; two that come together are one to it, so it is told until it has ended.
 func (d *daemon) stop() error {
+	patience, again := time.NewTimer(stopPatience), time.NewTicker(stopAgain)
+	defer patience.Stop()
+	defer again.Stop()
+	for first := true; ; first = false {
+		if err := d.signal(syscall.SIGTERM); err != nil && (first || !errors.Is(err, errNotRunning)) {
+			return err
+		}
+		if err := d.signal(syscall.SIGCONT); err != nil && !errors.Is(err, errNotRunning) {
+			return err
+		}
+		select {
+		case <-d.ended:
+			return d.failure()
+		case <-again.C:
+		case <-patience.C:
+			return errors.Join(fmt.Errorf("did not stop within %s", stopPatience), d.kill())
+		}
+	}
+}
+
+// leave asks the daemon once to stop, and waits until it has ended or ctx has.
+func (d *daemon) leave(ctx context.Context) error {
 	if err := d.signal(syscall.SIGTERM); err != nil {
 		return err
 	}
-	if err := d.signal(syscall.SIGCONT); err != nil && !errors.Is(err, errNotRunning) {
-		return err
-	}
-	patience := time.NewTimer(stopPatience)
-	defer patience.Stop()
 	select {
 	case <-d.ended:
 		return d.failure()
-	case <-patience.C:
-		return errors.Join(fmt.Errorf("did not stop within %s", stopPatience), d.kill())
+	case <-ctx.Done():
+		return fmt.Errorf("has not stopped: %w", ctx.Err())
 	}
 }
 

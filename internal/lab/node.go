@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/rota-cluster/rota/internal/api"
 	"github.com/rota-cluster/rota/internal/lab/probe"
@@ -132,9 +133,57 @@ func (n *Node) Start() error {
 // Kill ends the daemon at once (SIGKILL); the host and its service go on.
 func (n *Node) Kill() error { return n.end((*daemon).kill) }
 
-// Stop asks the daemon to end (SIGTERM) and waits for it. It is an error if
-// the daemon fails, or has to be killed because it takes longer than 5 s.
+// Stop asks the daemon to end at once, with a goodbye (SIGTERM twice), and waits for
+// it. It is an error if the daemon fails, or has to be killed because it takes longer
+// than 5 s.
 func (n *Node) Stop() error { return n.end((*daemon).stop) }
+
+// Leave asks the daemon to end (SIGTERM): it drains first. Returns when it has ended.
+func (n *Node) Leave(ctx context.Context) error {
+	n.mu.Lock()
+	d := n.daemon
+	n.wanted = false
+	n.mu.Unlock()
+	err := errNotRunning
+	if d != nil {
+		err = d.leave(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", n.Name(), err)
+	}
+	return nil
+}
+
+// Upgrade orders the daemon to restart without a takeover (rota restart), and returns
+// when the next one answers.
+func (n *Node) Upgrade(ctx context.Context) error {
+	before, err := n.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if err := n.client.Restart(ctx); err != nil {
+		return fmt.Errorf("%s: %w", n.Name(), err)
+	}
+	tick := time.NewTicker(upgradeLook)
+	defer tick.Stop()
+	for {
+		now, err := n.Status(ctx)
+		if err == nil && !now.Started.Equal(before.Started) {
+			return nil
+		}
+		if err := n.ended(); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s: is not back from its restart: %w", n.Name(), errors.Join(ctx.Err(), err))
+		case <-tick.C:
+		}
+	}
+}
+
+// upgradeLook is how often a daemon that restarts is looked for.
+const upgradeLook = 10 * time.Millisecond
 
 // Restart is Stop and Start.
 func (n *Node) Restart() error {

@@ -77,7 +77,12 @@ func (p *prompt) obey(ctx context.Context, words []string) error {
 
 // toNodes does something to each of the nodes named, at least one.
 func toNodes(do func(*Node) error) func(*prompt, context.Context, []string) error {
-	return func(p *prompt, _ context.Context, names []string) error {
+	return inTurn(func(n *Node, _ context.Context) error { return do(n) })
+}
+
+// inTurn is toNodes for what may take long, on one node after the other.
+func inTurn(do func(*Node, context.Context) error) func(*prompt, context.Context, []string) error {
+	return func(p *prompt, ctx context.Context, names []string) error {
 		if len(names) == 0 {
 			return errors.New("say which node, e.g. a")
 		}
@@ -86,7 +91,7 @@ func toNodes(do func(*Node) error) func(*prompt, context.Context, []string) erro
 			if err != nil {
 				return err
 			}
-			if err := do(n); err != nil {
+			if err := do(n, ctx); err != nil {
 				return err
 			}
 		}

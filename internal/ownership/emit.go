@@ -104,7 +104,7 @@ func (n *Node) send() {
 	n.stamps[n.seq%stampRing] = stamp{seq: n.seq, at: n.now, awake: n.awake, lease: n.lease, hold: hold}
 	b := &Beat{
 		From: n.cfg.Self, Host: n.cfg.Host, Seq: n.seq,
-		View: n.view, Stage: n.stage, Flags: n.flags(), Lease: max(n.lease, n.leaseUntil-n.now), Asks: n.cfg.Lease, Hold: hold,
+		View: n.view, Stage: n.stage, Flags: n.flags(), Lease: n.leaseToTell(), Asks: n.cfg.Lease, Hold: hold,
 		Pools: make([]PoolBeat, len(n.cfg.Pools)), Echo: make([]Echo, 0, len(n.peers)),
 		Address: n.cfg.Address, Expected: n.expected(), Pins: n.tellPins(),
 	}

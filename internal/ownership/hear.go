@@ -208,7 +208,7 @@ func (n *Node) takeEcho(p *peer) {
 		p.withheld = e.Withheld
 		s := n.stamps[e.Seq%stampRing]
 		if s.seq == e.Seq && e.Seq != 0 && (!p.echoed || s.at > p.echo) {
-			p.echo, p.echoAwake, p.echoSeq, p.echoLease, p.echoed = s.at, s.awake, e.Seq, s.lease, true
+			p.echo, p.echoAwake, p.echoSeq, p.echoLease, p.echoed = s.at, max(p.echoAwake, s.awake), e.Seq, s.lease, true
 		}
 		if s.seq == e.Seq && e.Seq != 0 {
 			p.bound = s.bound(e.Held)

@@ -20,6 +20,7 @@ const holdPatience = 3 * time.Second
 type hold struct {
 	since Time   // when this node was told to restart, at least 1; 0: it was not
 	seq   uint64 // its first beat that asks for it; 0: not sent yet
+	until Time   // this node's lease may rest on a hold
 	// Until when a promise of this node outlives it, and until when it asked for
 	// that to be seen to.
 	remembered, asked Time
@@ -118,7 +119,18 @@ func (n *Node) holdAsked() Time {
 	if n.hold.since != 0 && n.hold.seq == 0 {
 		n.hold.seq = n.seq
 	}
+	n.hold.until = n.now + HoldTime(n.lease)
 	return HoldTime(n.lease)
+}
+
+// leaseToTell is L, or what is left of a longer one from before the timing was
+// changed. What has been promised to be held is no part of it: whoever promised that
+// has noted it, and nobody else has to wait for it.
+func (n *Node) leaseToTell() Time {
+	if n.now < n.hold.until {
+		return n.lease
+	}
+	return max(n.lease, n.leaseUntil-n.now)
 }
 
 func (n *Node) leansOnRestarting() bool {
@@ -186,6 +198,7 @@ func (n *Node) takeHold(p *peer, old *Beat) {
 		n.changed = true // it waits for the promise
 		n.note(NotePeerHold, p.ref.Name, "its daemon restarts: what it owns is held for up to %v", round(p.beat.Hold))
 	case before && !now:
+		p.echoAwake = n.awake // it has not heard this node meanwhile, and hears it now
 		n.note(NotePeerHold, p.ref.Name, "is back from the restart of its daemon")
 	}
 }

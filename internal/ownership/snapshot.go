@@ -122,6 +122,7 @@ type (
 	HoldSnapshot struct {
 		Since             Time
 		Seq               uint64
+		Until             Time
 		Remembered, Asked Time
 	}
 	// PinSnapshot is what the node knows of pins.
@@ -197,7 +198,7 @@ func (n *Node) Snapshot() *Snapshot {
 		FrameAwake: n.frameAwake, BeatAwake: n.beatAwake, DeafSince: n.deafSince, SecondAwake: n.secondAwake,
 		DoubtSince: n.doubtSince, WantedSince: n.wantedSince, MuteSince: n.muteSince, TrafficAwake: n.trafficAwake,
 		Frameless: n.frameless, CutAwake: n.cutAwake, OwnerAwake: n.ownerAwake, CutOut: n.cutOut, DeafWhy: n.deafWhy,
-		QuietSegment: n.quietSegment, Hold: HoldSnapshot{n.hold.since, n.hold.seq, n.hold.remembered, n.hold.asked},
+		QuietSegment: n.quietSegment, Hold: HoldSnapshot{n.hold.since, n.hold.seq, n.hold.until, n.hold.remembered, n.hold.asked},
 		NextBeat: n.nextBeat, Extra: n.extra, Changed: n.changed,
 	}
 	for _, st := range n.stamps {
@@ -284,6 +285,9 @@ func CarryOn(cfg Config, s *Snapshot, now Time) (*Node, error) {
 	return n, nil
 }
 
+// CanCarryOn tells why a daemon with that configuration could not carry on this node.
+func (n *Node) CanCarryOn(cfg Config) error { return n.Snapshot().fits(cfg) }
+
 // fits tells what the new configuration must not change.
 func (s *Snapshot) fits(cfg Config) error {
 	switch {
@@ -330,7 +334,7 @@ func (n *Node) restore(s *Snapshot) {
 	n.frameAwake, n.beatAwake, n.deafSince, n.secondAwake = s.FrameAwake, s.BeatAwake, s.DeafSince, s.SecondAwake
 	n.doubtSince, n.wantedSince, n.muteSince, n.trafficAwake = s.DoubtSince, s.WantedSince, s.MuteSince, s.TrafficAwake
 	n.frameless, n.cutAwake, n.ownerAwake, n.cutOut, n.deafWhy = s.Frameless, s.CutAwake, s.OwnerAwake, s.CutOut, s.DeafWhy
-	n.quietSegment, n.hold = s.QuietSegment, hold{s.Hold.Since, s.Hold.Seq, s.Hold.Remembered, s.Hold.Asked}
+	n.quietSegment, n.hold = s.QuietSegment, hold{s.Hold.Since, s.Hold.Seq, s.Hold.Until, s.Hold.Remembered, s.Hold.Asked}
 	n.nextBeat, n.extra, n.changed = s.NextBeat, s.Extra, s.Changed
 	n.peers = n.peers[:0]
 	for i := range s.Peers {

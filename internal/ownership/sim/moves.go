@@ -16,6 +16,7 @@ type snapshot struct {
 	ops    int
 	single bool // every op since then changes the view once
 	keeps  bool // or not at all
+	view   ownership.ViewID
 	owner  []int8
 	at     time.Duration
 }
@@ -43,6 +44,16 @@ func (c *checks) beforeOp(w *world, op *Op) {
 	}
 }
 
+// viewInForce is that of the first node, as all agree.
+func (c *checks) viewInForce(w *world) ownership.ViewID {
+	for _, n := range w.nodes {
+		if n.last != nil {
+			return n.last.View.ID
+		}
+	}
+	return ownership.ViewID{}
+}
+
 // comesBack tells whether the daemon is certain to be back before its lease is over,
 // so that nothing may move.
 func (c *checks) comesBack(w *world, op *Op) bool {
@@ -54,7 +65,7 @@ func (c *checks) takeSnapshot(w *world) {
 	if s.owner == nil {
 		s.owner = make([]int8, len(c.accept))
 	}
-	*s = snapshot{valid: c.calm(w), single: true, owner: s.owner, at: w.now}
+	*s = snapshot{valid: c.calm(w), single: true, owner: s.owner, at: w.now, view: c.viewInForce(w)}
 	for b, set := range c.accept {
 		s.owner[b] = int8(bits.TrailingZeros32(set))
 		c.free[b].moves = 0
@@ -65,6 +76,10 @@ func (c *checks) takeSnapshot(w *world) {
 // a bucket that both tables give to one node stays there, and any other moves once.
 func (c *checks) checkMoves(w *world) {
 	s := &c.settled
+	if s.valid && s.keeps && s.ops == 1 && s.single && c.agreed != never && c.calm(w) && c.viewInForce(w) != s.view {
+		w.fail(RuleMoves, "a daemon restarted in time, and the view is another")
+		return
+	}
 	if !s.valid || !c.calm(w) || s.ops != 1 || !s.single || c.agreed == never || w.failure != nil {
 		return
 	}

@@ -1,0 +1,118 @@
+package daemon
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rota-cluster/rota/internal/api"
+	"github.com/rota-cluster/rota/internal/config"
+	"github.com/rota-cluster/rota/internal/datapath"
+	"github.com/rota-cluster/rota/internal/netcfg"
+	"github.com/rota-cluster/rota/internal/ownership"
+)
+
+const estateFile = "restart"
+
+// estateVersion numbers the meaning of what the daemon itself leaves.
+const estateVersion = 1
+
+// EstateFormat is the same for two versions of rota of which each can carry on
+// what the other leaves when it restarts.
+func EstateFormat() string {
+	return fmt.Sprintf("%d/%s/%d", estateVersion, ownership.SnapshotFormat(), datapath.ABI)
+}
+
+// estate is what a daemon that restarts leaves to the next. It is used once, by
+// one daemon: whoever reads it has the interface's lock, and has taken it away.
+type estate struct {
+	Format string
+	// Boot and Asleep tell whether the clock has run on since, and has told all the time.
+	Boot      string
+	Asleep    time.Duration
+	Cluster   string
+	Interface int
+
+	Node      *ownership.Snapshot
+	Lingering []map[uint32]ownership.Time
+	Events    []api.Event
+	Beats     uint64
+	Since     time.Time // of the state
+}
+
+// asleep is for how long the host has been suspended since its boot.
+func asleep() (time.Duration, error) {
+	var boot, running unix.Timespec
+	if err := errors.Join(unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot), unix.ClockGettime(unix.CLOCK_MONOTONIC, &running)); err != nil {
+		return 0, err
+	}
+	return time.Duration(boot.Nano() - running.Nano()).Round(time.Millisecond), nil
+}
+
+// leave writes down what the next daemon needs. Nothing may change after it.
+func (d *daemon) leave() error {
+	l := d.loop
+	slept, err := asleep()
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(estate{
+		Format: EstateFormat(), Boot: bootID(), Asleep: slept, Cluster: d.file().Cluster, Interface: d.host.link.Index,
+		Node: l.node.Snapshot(), Lingering: l.lingering.since, Events: l.events.all(), Beats: l.sent, Since: l.stateSince,
+	})
+	if err != nil {
+		return err
+	}
+	return replaceFile(estatePath(d.file()), string(text))
+}
+
+func estatePath(cfg *config.Config) string { return filepath.Join(cfg.StateDir, estateFile) }
+
+// errNothingLeft: the daemon before did not restart, it ended.
+var errNothingLeft = errors.New("nothing is left")
+
+// takeEstate takes what the daemon before has left, whether or not it can be
+// carried on. The caller has the interface's lock.
+func takeEstate(cfg *config.Config, link netcfg.Link) (*estate, error) {
+	path := estatePath(cfg)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errNothingLeft
+	}
+	if err = errors.Join(err, os.Remove(path)); err != nil {
+		return nil, err
+	}
+	var l estate
+	if err := json.Unmarshal(text, &l); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return &l, l.check(cfg, link)
+}
+
+// check tells why it cannot be carried on here and now.
+func (l *estate) check(cfg *config.Config, link netcfg.Link) error {
+	slept, err := asleep()
+	switch {
+	case err != nil:
+		return err
+	case l.Format != EstateFormat():
+		return fmt.Errorf("it was left in format %s, this version of rota has %s", l.Format, EstateFormat())
+	case l.Boot == "" || l.Boot != bootID():
+		return errors.New("the host was booted since")
+	case slept-l.Asleep > 5*time.Millisecond:
+		return errors.New("the host was suspended since")
+	case l.Cluster != cfg.Cluster:
+		return fmt.Errorf("the cluster was %s before", l.Cluster)
+	case l.Interface != link.Index:
+		return errors.New("the interface is another one")
+	case l.Node == nil || len(l.Lingering) != len(cfg.Pools) || now() >= l.Node.LeaseUntil:
+		return errors.New("it comes too late: the lease is over")
+	}
+	return nil
+}
