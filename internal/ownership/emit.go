@@ -106,7 +106,7 @@ func (n *Node) send() {
 		From: n.cfg.Self, Host: n.cfg.Host, Seq: n.seq,
 		View: n.view, Stage: n.stage, Flags: n.flags(), Lease: n.leaseToTell(), Asks: n.cfg.Lease, Hold: hold,
 		Pools: make([]PoolBeat, len(n.cfg.Pools)), Echo: make([]Echo, 0, len(n.peers)),
-		Address: n.cfg.Address, Expected: n.expected(), Pins: n.tellPins(),
+		Sees: n.health.Sees, Address: n.cfg.Address, Health: n.health.Lines, Expected: n.expected(), Pins: n.tellPins(),
 	}
 	b.Orders, b.Answers = n.tellOrders()
 	if n.viewSeq == 0 {
@@ -115,7 +115,7 @@ func (n *Node) send() {
 	for i, pool := range n.cfg.Pools {
 		b.Pools[i] = PoolBeat{
 			Name: pool.Name, Fingerprint: pool.Fingerprint, Addresses: pool.Addresses,
-			Weight: n.ownWeight(i), Priority: pool.Priority, Spread: pool.Spread, Preempt: pool.Preempt,
+			Weight: n.ownWeight(i), Illness: n.illness(i), Priority: pool.Priority, Spread: pool.Spread, Preempt: pool.Preempt,
 			Claims: n.owned[i].Clone(), Lingers: n.lingers[i].Clone(),
 		}
 	}

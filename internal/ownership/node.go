@@ -1,6 +1,7 @@
 package ownership
 
 import (
+	"slices"
 	"time"
 )
 
@@ -58,6 +59,7 @@ type Node struct {
 	unfit    string // why this host cannot serve; "": it can
 	stopped  bool
 	weights  []uint16
+	health   SetHealth // told in every beat
 
 	missed map[link]Time // awake, when two members last missed each other
 
@@ -191,6 +193,8 @@ func (n *Node) Step(now Time, ev Event) []Effect {
 		n.setWeights(e.Weights)
 	case Reconfigure:
 		n.reconfigure(e)
+	case SetHealth:
+		n.setHealth(e)
 	case Drain:
 		n.setDraining(true, e.Reason)
 	case Command:
@@ -317,6 +321,23 @@ func (n *Node) setWeights(w []uint16) {
 			n.setWeight(i, w[i])
 		}
 	}
+}
+
+// setHealth keeps what is told. Others judge by it who of all that are ill goes
+// on, so they know at once; the lines for people can wait for the next beat.
+func (n *Node) setHealth(h SetHealth) {
+	if !slices.Equal(h.Illness, n.health.Illness) || !slices.Equal(h.Sees, n.health.Sees) {
+		n.changed = true
+	}
+	n.health = SetHealth{Illness: slices.Clone(h.Illness), Sees: slices.Clone(h.Sees), Lines: slices.Clone(h.Lines)}
+}
+
+// illness of this node in a pool.
+func (n *Node) illness(pool int) uint16 {
+	if pool < len(n.health.Illness) {
+		return n.health.Illness[pool]
+	}
+	return 0
 }
 
 func (n *Node) setDraining(on bool, reason string) {

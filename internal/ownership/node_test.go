@@ -290,6 +290,31 @@ func TestAHostThatCannotServe(t *testing.T) {
 	until("both serving on", share(48, 48))
 }
 
+// What a node says of its health reaches the others at once, and changes nothing by itself.
+func TestHealthIsTold(t *testing.T) {
+	w := newNet(t)
+	for _, name := range []string{"a", "b"} {
+		w.start(testConfig(name, 1))
+	}
+	if !w.run(3*time.Second, func() bool { return w.covered() && w.agreed() }) {
+		t.Fatal(w.tell())
+	}
+	a, b := w.nodes["a"], w.nodes["b"]
+	view := a.n.view.ID
+	w.step("a", SetHealth{Illness: []uint16{512}, Sees: []string{"gateway"}, Lines: []string{"web: refused"}})
+	w.run(5*time.Millisecond, func() bool { return false })
+	for _, h := range []*host{a, b} {
+		s := h.n.Status(w.now)
+		n := s.Nodes[0]
+		if n.Name != "a" || !slices.Equal(n.Illness, []uint16{512}) || !slices.Equal(n.Sees, []string{"gateway"}) || !slices.Equal(n.Health, []string{"web: refused"}) {
+			t.Errorf("%+v", n)
+		}
+		if s.View.ID != view || s.Nodes[1].Illness != nil && s.Nodes[1].Illness[0] != 0 {
+			t.Errorf("view %v became %v, b is %+v", view, s.View.ID, s.Nodes[1])
+		}
+	}
+}
+
 func TestTwoNodesBecomeOne(t *testing.T) {
 	for _, q := range []Quorum{QuorumNone, QuorumMajority} {
 		t.Run(q.String(), func(t *testing.T) {

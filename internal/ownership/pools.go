@@ -61,6 +61,14 @@ func (p *peer) priority(pool int) uint16 {
 	return 0
 }
 
+// illness is the peer's in one of this node's pools.
+func (p *peer) illness(pool int) uint16 {
+	if i := p.pools[pool]; i != absent {
+		return p.beat.Pools[i].Illness
+	}
+	return 0
+}
+
 // weight is the peer's in one of this node's pools.
 func (p *peer) weight(pool int) uint16 {
 	if i := p.pools[pool]; i != absent {

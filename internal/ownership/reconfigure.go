@@ -39,6 +39,7 @@ func (n *Node) reconfigure(e Reconfigure) {
 		n.compare(p)
 	}
 	n.judgePins()
+	n.health.Illness = nil // it was by the places of before; the daemon says it anew
 	n.setTiming(e.Interval, e.Lease)
 	n.tableDirty, n.changed = true, true
 }

@@ -68,7 +68,9 @@ type NodeStatus struct {
 	Weights    []uint16
 	Priorities []uint16
 	Claims     []int
-	Lingers    []int // how many of the others it still has connections in
+	Lingers    []int    // how many of the others it still has connections in
+	Illness    []uint16 // as in PoolBeat
+	Sees       []string
 	Health     []string
 }
 
@@ -101,12 +103,13 @@ func (n *Node) Status(now Time) Status {
 	s.Nodes = append(s.Nodes, NodeStatus{
 		Ref: n.cfg.Self, Address: n.cfg.Address, State: s.State, Mutual: true, Self: true,
 		Member: n.view.has(n.cfg.Self), Weights: s.Weights, Claims: counts(n.owned), Lingers: counts(n.lingers),
-		Priorities: n.ownPriorities(),
+		Priorities: n.ownPriorities(), Illness: slices.Clone(n.health.Illness), Sees: n.health.Sees, Health: n.health.Lines,
 	})
 	for _, p := range n.peers {
 		ns := NodeStatus{
 			Ref: p.ref, Address: p.beat.Address, State: stateOf(p.beat), Silent: p.silent, Left: p.left, Deaf: p.beat.Flags&FlagDeaf != 0,
-			Mutual: p.mutual, Member: p.member(), HeardAgo: max(now-p.heard, 0), Path: n.pathOf(p), Health: p.beat.Health,
+			Mutual: p.mutual, Member: p.member(), HeardAgo: max(now-p.heard, 0), Path: n.pathOf(p),
+			Sees: p.beat.Sees, Health: p.beat.Health,
 		}
 		if p.unlike {
 			ns.Unlike = n.difference(p.beat, p.pools)
@@ -115,6 +118,7 @@ func (n *Node) Status(now Time) Status {
 		for i := range n.cfg.Pools {
 			ns.Weights = append(ns.Weights, p.weight(i))
 			ns.Priorities = append(ns.Priorities, p.priority(i))
+			ns.Illness = append(ns.Illness, p.illness(i))
 			ns.Claims = append(ns.Claims, p.claims(i).Count())
 			ns.Lingers = append(ns.Lingers, p.lingers(i).Count())
 		}

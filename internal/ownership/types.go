@@ -171,6 +171,9 @@ type PoolBeat struct {
 	// Spread and Preempt are told because a proposer may not have the pool.
 	Spread  Spread
 	Preempt bool
+	// Illness says that the sender would leave the pool if all others did not ask
+	// for the same, and how ill it is: more is worse. 0: it would not leave.
+	Illness uint16
 	// Claims are the buckets whose new connections the sender accepts or may still accept.
 	Claims Bitmap
 	// Lingers are the buckets that the sender handed over but still has connections in.
@@ -232,6 +235,9 @@ type Beat struct {
 	// Hold is for how long the sender asks to be promised instead, 0 for no longer
 	// than Lease: somebody's daemon restarts (hold.go).
 	Hold time.Duration
+
+	// Sees are the signs about something outside, such as a gateway, that look bad from here.
+	Sees []string
 
 	// For people, not for the protocol.
 	Address string // the node's own address, "" if it has none
@@ -316,6 +322,12 @@ type (
 	}
 	// SetWeights replaces the node's configured weight in every pool (0 … MaxWeight, or NoShare).
 	SetWeights struct{ Weights []uint16 }
+	// SetHealth is what the node tells the others of its health; what follows from it comes as SetWeights.
+	SetHealth struct {
+		Illness []uint16 // in every pool, as in PoolBeat
+		Sees    []string // as in Beat
+		Lines   []string // for people
+	}
 	// Drain hands over everything.
 	Drain struct{ Reason string }
 	// Resume ends a drain: the node takes part again.
@@ -344,6 +356,7 @@ func (FramesSeen) event()   {}
 func (TrafficSeen) event()  {}
 func (SetWeights) event()   {}
 func (Reconfigure) event()  {}
+func (SetHealth) event()    {}
 func (Drain) event()        {}
 func (Resume) event()       {}
 func (Unfit) event()        {}

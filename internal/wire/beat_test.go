@@ -49,7 +49,7 @@ func fullBeat() *ownership.Beat {
 		Pools: []ownership.PoolBeat{
 			{Name: "mail", Fingerprint: 1 << 63, Addresses: 3, Weight: 1, Priority: 1, Claims: claims, Lingers: lingers},
 			{
-				Name: "web", Fingerprint: 2, Weight: 1000, Priority: 1000, Spread: ownership.SpreadSingle, Preempt: true,
+				Name: "web", Fingerprint: 2, Weight: 1000, Priority: 1000, Spread: ownership.SpreadSingle, Preempt: true, Illness: 512,
 				Claims: lingers, Lingers: claims,
 			},
 		},
@@ -72,6 +72,7 @@ func fullBeat() *ownership.Beat {
 		Asks:     200 * time.Millisecond,
 		Hold:     3 * time.Second,
 		Expected: 3,
+		Sees:     []string{"gateway", "hosts"},
 		Address:  "192.0.2.1",
 		Health:   []string{"web: nginx fails: connection refused", "disk: 97 % full"},
 	}

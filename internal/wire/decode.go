@@ -90,6 +90,10 @@ func readBeat(body []byte, from ownership.Ref, seq uint64, m *memory) (*ownershi
 			b.Orders = append(b.Orders, r.order(f.value))
 		case beatAnswer:
 			b.Answers = append(b.Answers, r.answer(f.value))
+		case beatSees:
+			if len(b.Sees) < maxSees && len(f.value) > 0 {
+				b.Sees = append(b.Sees, cleanText(string(f.value)))
+			}
 		case beatPins:
 			b.Pins = r.pinNews(f.value)
 		case beatHold:
@@ -221,6 +225,8 @@ func (r *reader) pool(msg []byte) (p ownership.PoolBeat) {
 			p.Addresses = r.uint(f, math.MaxUint64)
 		case poolWeight:
 			p.Weight = uint16(r.uint(f, math.MaxUint16))
+		case poolIllness:
+			p.Illness = uint16(r.uint(f, math.MaxUint16))
 		case poolClaims:
 			p.Claims = r.buckets(f)
 		case poolLingers:

@@ -25,6 +25,7 @@ const (
 	beatAnswer   = 13 // message, one per answer
 	beatExpected = 14 // integer
 	beatAsks     = 15 // integer, nanoseconds
+	beatSees     = 16 // text, one per sign
 
 	viewNumber      = 1 // integer
 	viewProposer    = 2 // text
@@ -53,6 +54,7 @@ const (
 	poolPriority    = 6 // integer
 	poolAddresses   = 7 // integer
 	poolSpread      = 8 // integer
+	poolIllness     = 9 // integer
 
 	spreadEven    = 0
 	spreadSingle  = 1
@@ -95,6 +97,9 @@ func appendBeatOf(b []byte, beat *ownership.Beat, view []byte) []byte {
 	b = appendUint(b, beatExpected, uint64(beat.Expected))
 	b = appendUint(b, beatAsks, uint64(beat.Asks))
 	b = appendUint(b, beatHold, uint64(beat.Hold))
+	for _, sign := range beat.Sees[:min(len(beat.Sees), maxSees)] {
+		b = appendText(b, beatSees, cleanText(sign))
+	}
 	b = appendPinNews(b, beatPins, &beat.Pins)
 	for i := range beat.Orders {
 		b = appendOrder(b, beatOrder, &beat.Orders[i])
@@ -158,6 +163,7 @@ func appendPool(b []byte, tag byte, p *ownership.PoolBeat) []byte {
 	b = appendBuckets(b, poolLingers, p.Lingers)
 	b = appendUint(b, poolPriority, uint64(p.Priority))
 	b = appendUint(b, poolSpread, spreadOf(p))
+	b = appendUint(b, poolIllness, uint64(p.Illness))
 	return closeAt(b, start)
 }
 
