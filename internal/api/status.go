@@ -25,6 +25,10 @@ type Status struct {
 
 	Nodes []Node `json:"nodes"` // sorted by name, this one included
 	Pools []Pool `json:"pools"` // sorted by name
+
+	// Checks and Signs are all of this node's, those that are well too.
+	Checks []Finding `json:"checks"`
+	Signs  []Finding `json:"signs"`
 }
 
 // State is what a node does.
@@ -96,6 +100,30 @@ type Path struct {
 	Unsent    uint64 `json:"unsent"` // not taken by the interface, or nobody there
 	Received  uint64 `json:"received"`
 	Trouble   string `json:"trouble"` // why it does not work, "" if it does
+}
+
+// Finding is what a check or sign says.
+type Finding struct {
+	Name string `json:"name"`
+	Pool string `json:"pool"` // of a check; "" of a sign, which is about all of them
+	Kind string `json:"kind"` // of a check: http, tcp, …
+	// Answer is measured, cannot tell, switched off or broken; waiting until the first one.
+	Answer string `json:"answer"`
+	Level  string `json:"level"` // ok, warn, leave
+	Text   string `json:"text"`  // what was seen
+	// Value and Threshold, of signs, are in Unit. Threshold is the one that the level
+	// stands for, absent while it is ok.
+	Value     float64   `json:"value"`
+	Threshold *float64  `json:"threshold,omitempty"`
+	Unit      string    `json:"unit"`
+	Since     time.Time `json:"since"` // when Level began; zero before the first answer
+	// HeldMS is how much longer Level stays although what is seen is good again.
+	HeldMS int64     `json:"held_ms"`
+	At     time.Time `json:"at"` // of the newest look
+	TookMS float64   `json:"took_ms"`
+	// LastError and LastErrorAt are the newest failure of a check, past or present.
+	LastError   string    `json:"last_error"`
+	LastErrorAt time.Time `json:"last_error_at"`
 }
 
 // Node is what this node knows of one node.
@@ -192,6 +220,8 @@ func (s *Status) complete() {
 	notNil(&s.Warnings)
 	notNil(&s.View.Members)
 	notNil(&s.Nodes)
+	notNil(&s.Checks)
+	notNil(&s.Signs)
 	notNil(&s.Pools)
 	notNil(&s.Heartbeat.Paths)
 	notNil(&s.Heartbeat.Late)
@@ -238,6 +268,9 @@ const (
 	WarnPinsLost    = "pins-lost"     // two operators said different things; PinsLost has them
 	WarnPinsLeftOut = "pins-left-out" // there are more, and more scattered ones, than the nodes can tell each other
 )
+
+// WarnNobodyWell: the node's health asks it to leave, and it serves on because no node is better.
+const WarnNobodyWell = "nobody-well"
 
 // WarnSecondPath: an interface of heartbeat.interfaces does not work.
 const WarnSecondPath = "second-path"

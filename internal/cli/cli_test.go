@@ -189,8 +189,8 @@ func TestConfigValidate(t *testing.T) {
 	if got := run(t, "config", "validate", "--config", fine); got != (result{0, fine + ": valid\n", ""}) {
 		t.Errorf("%+v", got)
 	}
-	later := write("later.yaml", string(config.Example())+"signs: {memory_pressure: {warn: 1}}\nexpected_nodes: 3\n")
-	if got := run(t, "config", "validate", "--config", later); got.code != 0 || strings.Count(got.out, "\n") != 3 || !strings.Contains(got.out, "signs: this version watches no signs") {
+	later := write("later.yaml", string(config.Example())+"expected_nodes: 3\n")
+	if got := run(t, "config", "validate", "--config", later); got.code != 0 || strings.Count(got.out, "\n") != 2 || !strings.Contains(got.out, "expected_nodes: has no effect") {
 		t.Errorf("%+v", got)
 	}
 	bad := write("bad.yaml", "a: 1\nb: 1\nc: 1\nd: 1\ne: 1\nf: 1\n")
@@ -377,5 +377,29 @@ func TestAFrozenDaemon(t *testing.T) {
 	got := run(t, "status", "--socket", path)
 	if want := (result{1, "", "rota: the rota daemon of " + path + " does not answer\n"}); got != want || time.Since(begin) > 20*time.Second {
 		t.Errorf("%+v after %v", got, time.Since(begin))
+	}
+}
+
+func TestCheck(t *testing.T) {
+	dir := t.TempDir()
+	path, lever := filepath.Join(dir, "rota.yaml"), filepath.Join(dir, "lever")
+	text := "cluster: web\ninterface: lo\nkey_file: /k\npools:\n  - {name: web, addresses: [192.0.2.10], checks: [{name: lever, file: " + lever + "}]}\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := run(t, "check", "--config", path)
+	if got.code != 1 || !strings.HasPrefix(got.errors, "rota: this host should not serve: lever") || !strings.Contains(got.out, "web/lever") || !strings.Contains(got.out, "memory_pressure") {
+		t.Errorf("%+v", got)
+	}
+	if err := os.WriteFile(lever, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var found struct{ Checks, Signs []api.Finding }
+	got = run(t, "check", "--json", "--config", path)
+	if err := json.Unmarshal([]byte(got.out), &found); err != nil {
+		t.Fatalf("%v: %+v", err, got)
+	}
+	if len(found.Checks) != 1 || found.Checks[0].Level != "ok" || found.Checks[0].Answer != "measured" || len(found.Signs) != len(config.SignKinds()) {
+		t.Errorf("%+v", found)
 	}
 }

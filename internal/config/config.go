@@ -61,7 +61,7 @@ type Config struct {
 	Quorum        ownership.Quorum
 	ExpectedNodes int    // 1 … MaxNodes with QuorumMajority; 0 if not given
 	Pools         []Pool // 1 … MaxPools, sorted by name
-	Signs         []Sign // sorted by name; not acted on by this version
+	Signs         []Sign // what the file says of them, sorted by name; SignsInForce has all
 	Hooks         []Hook // 0 … MaxHooks, in the order of the file
 	HooksDir      string // holds executables that are run on every change
 	API           API
@@ -102,7 +102,7 @@ type Pool struct {
 	Spread           ownership.Spread
 	Preempt          bool    // with SpreadSingle
 	Priority         *uint16 // this node's in the pool, 0 … MaxPriority; nil: Node.Priority
-	Checks           []Check // not acted on by this version
+	Checks           []Check
 }
 
 // API is where the daemon answers questions and takes orders.

@@ -183,7 +183,7 @@ state_dir: /s
 	for _, w := range warnings {
 		fields = append(fields, w.Field)
 	}
-	if want := []string{"pools[0].priority", "pools[0].preempt", "pools[1].checks", "signs", "api.listen"}; !reflect.DeepEqual(fields, want) {
+	if want := []string{"pools[0].priority", "pools[0].preempt", "api.listen"}; !reflect.DeepEqual(fields, want) {
 		t.Errorf("warns of %v, want %v", fields, want)
 	}
 }

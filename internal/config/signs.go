@@ -30,9 +30,6 @@ func (c *Config) readSigns(v value) {
 		}
 		c.Signs = append(c.Signs, c.readSign(v, kinds[i]))
 	})
-	if len(c.Signs) > 0 {
-		v.warn("this version watches no signs")
-	}
 }
 
 func (c *Config) readSign(v value, kind SignKind) Sign {

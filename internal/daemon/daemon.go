@@ -39,6 +39,7 @@ type daemon struct {
 	loop   *loop
 
 	detours *detours
+	ward    atomic.Pointer[ward] // the one in force
 
 	// What outlives the interface.
 	events *journal
@@ -133,6 +134,11 @@ func (d *daemon) runOn(ctx context.Context, signals Signals) (err error) {
 	if err != nil {
 		return err
 	}
+	ward, err := newWard(cfg, d.log)
+	if err != nil {
+		return err
+	}
+	d.ward.Store(ward)
 	lock, err := netcfg.TakeLock(link)
 	if err != nil {
 		return err
@@ -254,6 +260,7 @@ func (d *daemon) connect(keys config.Keys, left *estate) error {
 	own.Promised = promises.recall()
 	d.loop = newLoop(cfg, d.host, own, tx, sealer, d.openService, d.detours, d.events, d.hooks.Tell, d.log)
 	d.loop.savePins, d.loop.promised = d.pins.keep, promises
+	d.ward.Load().serves(d.loop)
 	if d.unfit = ""; left == nil {
 		return nil
 	}
@@ -302,6 +309,7 @@ func (d *daemon) serve(ctx context.Context, socket net.Listener, signals Signals
 	d.rest.Go(func() { d.detours.run(inner) })
 	d.rest.Go(func() { d.pins.run(inner) })
 	d.rest.Go(func() { d.letGo(inner) })
+	d.rest.Go(func() { d.tend(inner) })
 
 	for _, w := range d.file().Warnings {
 		d.log.Warn(w.Error())

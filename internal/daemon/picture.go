@@ -61,7 +61,7 @@ func (p *picture) pools(weight uint16) []ownership.PoolConfig {
 		stays := pool
 		stays.Addresses = slices.DeleteFunc(slices.Clone(pool.Addresses), func(a netip.Addr) bool { return slices.Contains(p.retiring, a) })
 		c := ownership.PoolConfig{
-			Name: pool.Name, Buckets: pool.Buckets, Weight: weight,
+			Name: pool.Name, Buckets: pool.Buckets, Weight: weight, Waits: len(pool.Checks) > 0,
 			Fingerprint: pool.Fingerprint(p.seeds[i]), Addresses: stays.AddressFingerprint(),
 			Spread: pool.Spread, Preempt: pool.Preempt, Priority: pool.PriorityOf(p.cfg.Node),
 		}

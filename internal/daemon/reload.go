@@ -43,6 +43,9 @@ func (d *daemon) Reload(ctx context.Context) (api.Reloaded, error) {
 	if err != nil {
 		return api.Reloaded{}, &api.Error{Code: api.CodeRefused, Message: err.Error()}
 	}
+	if _, err := newWard(next, d.log); err != nil { // a check's certificates cannot be read
+		return api.Reloaded{}, &api.Error{Code: api.CodeRefused, Message: err.Error()}
+	}
 	to := was.after(next, keys.Hash, now())
 	if err := d.mayBecome(to); err != nil {
 		return api.Reloaded{}, &api.Error{Code: api.CodeRefused, Message: err.Error()}
@@ -139,9 +142,17 @@ func (d *daemon) show(p *picture, weight uint16) error {
 			return err
 		}
 	}
-	return d.loop.step(ownership.Reconfigure{
+	ward, err := newWard(p.cfg, d.log)
+	if err != nil {
+		return err
+	}
+	if err := d.loop.step(ownership.Reconfigure{
 		Pools: p.pools(weight), Interval: p.cfg.Heartbeat.Interval, Lease: p.cfg.Heartbeat.Lease,
-	})
+	}); err != nil {
+		return err
+	}
+	d.replaceWard(ward)
+	return nil
 }
 
 // follow keeps what the loop knows of pools by their names.

@@ -62,6 +62,7 @@ func (d *daemon) Status() api.Status {
 		s.Warnings = append(s.Warnings, lateWarning)
 	}
 	s.Degraded = degraded(own)
+	d.ward.Load().describe(&s)
 	return s
 }
 

@@ -264,6 +264,20 @@ func (n *Node) serve(ctx context.Context) error {
 	return nil
 }
 
+// BreakService ends the node's service, as if it had been killed: its connections are
+// reset, and nobody listens any more.
+func (n *Node) BreakService() error {
+	if n.service == nil {
+		return fmt.Errorf("%s: its service does not run", n.Name())
+	}
+	_, err := n.service.Stop()
+	n.service = nil
+	return err
+}
+
+// MendService starts it again.
+func (n *Node) MendService(ctx context.Context) error { return n.serve(ctx) }
+
 // close ends the daemon and the service. That the daemon has ended already is no error.
 func (n *Node) close() error {
 	var failed []error

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"crypto/rand"
 	"fmt"
 	"os"
@@ -85,6 +86,10 @@ func (l *Lab) configText(node string) string {
 	if l.options.Quorum == "majority" {
 		line("expected_nodes: %d", l.options.Nodes)
 	}
+	line("signs:")
+	for _, kind := range config.SignKinds() {
+		line("  %s: %s", kind.Name, cmp.Or(strings.ReplaceAll(l.options.Signs[kind.Name], "{node}", node), "off"))
+	}
 	line("pools:")
 	for _, p := range l.options.Pools {
 		p.write(node, line)
@@ -121,5 +126,11 @@ func (p Pool) write(node string, line func(format string, args ...any)) {
 	}
 	if priority, given := p.Priorities[node]; given {
 		line("    priority: %d", priority)
+	}
+	if len(p.Checks) > 0 {
+		line("    checks:")
+	}
+	for _, c := range p.Checks {
+		line("      - %s", strings.ReplaceAll(c, "{node}", node))
 	}
 }

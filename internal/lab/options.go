@@ -44,6 +44,9 @@ type Options struct {
 	Snooping        bool // the switch looks at IGMP and MLD instead of flooding
 	// SecondPath: the nodes are on another network too, and their beats go by both.
 	SecondPath bool
+	// Signs is what the nodes' configuration says of some signs, by name, as Pool.Checks. All others
+	// are off: most are of the host, which the nodes share.
+	Signs map[string]string
 
 	// Binary is what each node runs, as `BINARY run --config FILE`. Default: this program.
 	Binary string
@@ -63,6 +66,8 @@ type Pool struct {
 	Spread       string
 	NoPreempt    bool
 	Priorities   map[string]int // by the node's name; in a single pool
+	// Checks are the pool's, each as the configuration has it; {node} in one stands for the node's name.
+	Checks []string
 }
 
 // withDefaults completes the options and refuses what makes no sense. What the

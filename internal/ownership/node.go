@@ -59,6 +59,7 @@ type Node struct {
 	unfit    string // why this host cannot serve; "": it can
 	stopped  bool
 	weights  []uint16
+	shares   []uint16  // what this node's health leaves of the weights, in percent
 	health   SetHealth // told in every beat
 
 	missed map[link]Time // awake, when two members last missed each other
@@ -136,6 +137,7 @@ func New(cfg Config, now Time) *Node {
 		lingers: make([]Bitmap, len(cfg.Pools)),
 		states:  make([][]BucketState, len(cfg.Pools)),
 		weights: make([]uint16, len(cfg.Pools)),
+		shares:  make([]uint16, len(cfg.Pools)),
 
 		pins:       pinBoard{pinSet: newPinSet(cfg.Pins)},
 		missed:     map[link]Time{},
@@ -145,7 +147,7 @@ func New(cfg Config, now Time) *Node {
 	}
 	for i, p := range cfg.Pools {
 		n.want[i], n.owned[i], n.lingers[i] = NewBitmap(p.Buckets), NewBitmap(p.Buckets), NewBitmap(p.Buckets)
-		n.weights[i] = p.Weight
+		n.weights[i], n.shares[i] = p.Weight, p.firstShare()
 	}
 	return n
 }
@@ -323,18 +325,48 @@ func (n *Node) setWeights(w []uint16) {
 	}
 }
 
-// setHealth keeps what is told. Others judge by it who of all that are ill goes
-// on, so they know at once; the lines for people can wait for the next beat.
+// setHealth takes shares and keeps what is told. Others judge by it who of all that are
+// ill goes on, so they know at once; the lines for people can wait for the next beat.
 func (n *Node) setHealth(h SetHealth) {
+	for i := range n.shares {
+		if i < len(h.Shares) && h.Shares[i] != SameShare && h.Shares[i] != n.shares[i] {
+			before := n.healthyWeight(i)
+			n.shares[i] = h.Shares[i]
+			if w := n.healthyWeight(i); w != before {
+				n.note(NoteWeight, "", "weight in pool %s: %d, was %d", n.cfg.Pools[i].Name, w, before)
+				n.changed = true
+			}
+		}
+	}
 	if !slices.Equal(h.Illness, n.health.Illness) || !slices.Equal(h.Sees, n.health.Sees) {
 		n.changed = true
 	}
 	n.health = SetHealth{Illness: slices.Clone(h.Illness), Sees: slices.Clone(h.Sees), Lines: slices.Clone(h.Lines)}
 }
 
-// illness of this node in a pool.
+// healthyWeight is what the node's health leaves of its weight: at least 1 unless one of the two is 0.
+func (n *Node) healthyWeight(pool int) uint16 {
+	w, share := n.weights[pool], n.shares[pool]
+	if w == NoShare || w == 0 || share >= 100 {
+		return w
+	}
+	if share == 0 {
+		return 0
+	}
+	return max(1, uint16(uint32(w)*uint32(share)/100))
+}
+
+// firstShare of a pool, in percent.
+func (p PoolConfig) firstShare() uint16 {
+	if p.Waits {
+		return 0
+	}
+	return 100
+}
+
+// illness of this node in a pool. Without a weight it would not serve if it were well.
 func (n *Node) illness(pool int) uint16 {
-	if pool < len(n.health.Illness) {
+	if w := n.weights[pool]; pool < len(n.health.Illness) && w != 0 && w != NoShare {
 		return n.health.Illness[pool]
 	}
 	return 0

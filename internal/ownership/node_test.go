@@ -290,7 +290,7 @@ func TestAHostThatCannotServe(t *testing.T) {
 	until("both serving on", share(48, 48))
 }
 
-// What a node says of its health reaches the others at once, and changes nothing by itself.
+// What a node says of its health reaches the others at once; what it is to carry, with the next view.
 func TestHealthIsTold(t *testing.T) {
 	w := newNet(t)
 	for _, name := range []string{"a", "b"} {
@@ -300,8 +300,7 @@ func TestHealthIsTold(t *testing.T) {
 		t.Fatal(w.tell())
 	}
 	a, b := w.nodes["a"], w.nodes["b"]
-	view := a.n.view.ID
-	w.step("a", SetHealth{Illness: []uint16{512}, Sees: []string{"gateway"}, Lines: []string{"web: refused"}})
+	w.step("a", SetHealth{Shares: []uint16{50}, Illness: []uint16{512}, Sees: []string{"gateway"}, Lines: []string{"web: refused"}})
 	w.run(5*time.Millisecond, func() bool { return false })
 	for _, h := range []*host{a, b} {
 		s := h.n.Status(w.now)
@@ -309,9 +308,22 @@ func TestHealthIsTold(t *testing.T) {
 		if n.Name != "a" || !slices.Equal(n.Illness, []uint16{512}) || !slices.Equal(n.Sees, []string{"gateway"}) || !slices.Equal(n.Health, []string{"web: refused"}) {
 			t.Errorf("%+v", n)
 		}
-		if s.View.ID != view || s.Nodes[1].Illness != nil && s.Nodes[1].Illness[0] != 0 {
-			t.Errorf("view %v became %v, b is %+v", view, s.View.ID, s.Nodes[1])
+		if n.Weights[0] != 50 || s.Nodes[1].Weights[0] != 100 {
+			t.Errorf("weights %v and %v", n.Weights, s.Nodes[1].Weights)
 		}
+	}
+	if !w.run(3*time.Second, func() bool { return w.covered() && w.agreed() && b.n.Status(w.now).Pools[0].Owned.Count() == 64 }) {
+		t.Fatal(w.tell())
+	}
+	w.step("a", SetHealth{Shares: []uint16{SameShare}})
+	w.step("a", SetWeights{Weights: []uint16{10}})
+	if s := a.n.Status(w.now); s.Weights[0] != 5 || s.Asked[0] != 10 || len(s.Nodes[0].Health) != 0 {
+		t.Errorf("%+v", s)
+	}
+	w.step("a", SetWeights{Weights: []uint16{0}})
+	w.step("a", SetHealth{Shares: []uint16{0}, Illness: []uint16{512}})
+	if n := a.n.illness(0); n != 0 {
+		t.Errorf("who wants nothing by order says that it is %d ill", n)
 	}
 }
 

@@ -158,7 +158,7 @@ func (p *peer) asks(i int) (string, uint16) { return p.beat.Pools[i].Name, p.bea
 func (n *Node) asks(i int) (string, uint16) { return n.cfg.Pools[i].Name, n.ownWeight(i) }
 
 func (n *Node) ownWeight(pool int) uint16 {
-	if w := n.weights[pool]; w == NoShare || !n.leaves() {
+	if w := n.healthyWeight(pool); w == NoShare || !n.leaves() {
 		return w
 	}
 	return 0

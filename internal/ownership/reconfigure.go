@@ -13,18 +13,21 @@ func (n *Node) reconfigure(e Reconfigure) {
 	n.table, n.want = make([][]int16, count), make([]Bitmap, count)
 	n.owned, n.lingers = make([]Bitmap, count), make([]Bitmap, count)
 	n.states, n.weights = make([][]BucketState, count), make([]uint16, count)
+	n.shares = make([]uint16, count)
 	for i, pool := range n.cfg.Pools {
 		was := slices.IndexFunc(before.cfg.Pools, func(p PoolConfig) bool { return p.Name == pool.Name })
 		if was >= 0 {
 			n.table[i], n.want[i] = before.table[was], before.want[was]
 			n.owned[i], n.lingers[i] = before.owned[was], before.lingers[was]
 			n.states[i], n.weights[i] = before.states[was], before.weights[was]
+			n.shares[i] = before.shares[was]
 			n.setWeight(i, pool.Weight)
 			continue
 		}
 		n.note(NoteReload, "", "pool %s is new here", pool.Name)
 		n.owned[i], n.lingers[i] = NewBitmap(pool.Buckets), NewBitmap(pool.Buckets)
 		n.states[i], n.weights[i] = make([]BucketState, pool.Buckets), pool.Weight // the datapath begins with all foreign
+		n.shares[i] = pool.firstShare()
 		n.want[i] = NewBitmap(pool.Buckets)
 		if n.view.ID.Number != 0 {
 			n.plan(i)

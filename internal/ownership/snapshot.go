@@ -77,7 +77,7 @@ type Snapshot struct {
 	MuteTill           Time
 	Namesake           uint64
 	Draining           bool
-	Weights            []uint16
+	Weights, Shares    []uint16
 	Missed             []MissedSnapshot
 	ViewProven, Proven bool
 	ProvenAt           Time
@@ -193,7 +193,7 @@ func (n *Node) Snapshot() *Snapshot {
 		Owned: n.owned, Lingers: n.lingers, States: n.states, TableDirty: n.tableDirty,
 		LeaseUntil: n.leaseUntil, Renewed: n.renewed,
 		Bar: uint8(n.bar), BarredIn: n.barredIn, Muted: n.muted, MuteTill: n.muteTill, Namesake: n.namesake,
-		Draining: n.draining, Weights: n.weights,
+		Draining: n.draining, Weights: n.weights, Shares: n.shares,
 		ViewProven: n.viewProven, Proven: n.proven, ProvenAt: n.provenAt,
 		FrameAwake: n.frameAwake, BeatAwake: n.beatAwake, DeafSince: n.deafSince, SecondAwake: n.secondAwake,
 		DoubtSince: n.doubtSince, WantedSince: n.wantedSince, MuteSince: n.muteSince, TrafficAwake: n.trafficAwake,
@@ -326,7 +326,7 @@ func (n *Node) restore(s *Snapshot) {
 	n.owned, n.lingers, n.states, n.tableDirty = s.Owned, s.Lingers, s.States, s.TableDirty
 	n.leaseUntil, n.renewed = s.LeaseUntil, s.Renewed
 	n.bar, n.barredIn, n.muted, n.muteTill, n.namesake = bar(s.Bar), s.BarredIn, s.Muted, s.MuteTill, s.Namesake
-	n.draining, n.weights = s.Draining, slices.Clone(s.Weights)
+	n.draining, n.weights, n.shares = s.Draining, slices.Clone(s.Weights), slices.Clone(s.Shares)
 	for _, m := range s.Missed {
 		n.missed[link{m.A, m.B}] = m.At
 	}

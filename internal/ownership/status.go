@@ -40,6 +40,7 @@ type Status struct {
 	// LeaseLeft is how long the datapath may go on without another promise; 0: not at all.
 	LeaseLeft time.Duration
 	Weights   []uint16
+	Asked     []uint16     // weights by configuration or order, whatever drains and health make of them
 	Nodes     []NodeStatus // sorted by name, this node among them
 	Pools     []PoolStatus
 	LostPins  []LostPins // see there
@@ -97,7 +98,7 @@ func (n *Node) Status(now Time) Status {
 	s := Status{
 		State: n.state(), Why: n.why(), View: n.view, Stage: n.stage,
 		Agreed: n.stage == StageActive && n.allReady(), LeaseLeft: max(n.leaseUntil-now, 0),
-		Weights: n.ownWeights(), LostPins: slices.Clone(n.pins.lost),
+		Weights: n.ownWeights(), Asked: slices.Clone(n.weights), LostPins: slices.Clone(n.pins.lost),
 	}
 	_, s.PinsLeft = n.pins.forView(n.pinPools(n.view.Pools))
 	s.Nodes = append(s.Nodes, NodeStatus{

@@ -27,6 +27,9 @@ const (
 	NoShare   uint16 = 0xffff
 )
 
+// SameShare in the place of a share leaves it as it is.
+const SameShare uint16 = 0xffff
+
 // Quorum says when a part of the cluster may own buckets.
 type Quorum uint8
 
@@ -251,6 +254,7 @@ type PoolConfig struct {
 	Fingerprint uint64
 	Addresses   uint64
 	Weight      uint16 // 0 … MaxWeight, or NoShare
+	Waits       bool   // begins with a share of 0 %, until SetHealth gives it another
 	Spread      Spread
 	Preempt     bool   // with SpreadSingle: a higher priority takes over from whom is active
 	Priority    uint16 // with SpreadSingle: 0 … 1000
@@ -322,8 +326,9 @@ type (
 	}
 	// SetWeights replaces the node's configured weight in every pool (0 … MaxWeight, or NoShare).
 	SetWeights struct{ Weights []uint16 }
-	// SetHealth is what the node tells the others of its health; what follows from it comes as SetWeights.
+	// SetHealth is what this node's health makes of its weights, and what it tells the others of it.
 	SetHealth struct {
+		Shares  []uint16 // in every pool: the percentage of the weight that it carries, or SameShare
 		Illness []uint16 // in every pool, as in PoolBeat
 		Sees    []string // as in Beat
 		Lines   []string // for people

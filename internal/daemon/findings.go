@@ -1,0 +1,90 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/rota-cluster/rota/internal/api"
+	"github.com/rota-cluster/rota/internal/check"
+	"github.com/rota-cluster/rota/internal/config"
+	"github.com/rota-cluster/rota/internal/health"
+)
+
+// describe adds what the checks and signs say.
+func (w *ward) describe(s *api.Status) {
+	s.Checks, s.Signs = w.all()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.degraded.IsZero() {
+		s.Degraded = s.Degraded || s.State == api.Serving
+		s.Warnings = append(s.Warnings, api.Warning{
+			Code: api.WarnNobodyWell, Text: fmt.Sprintf("%s, since %s", leastIll, w.degraded.Format(time.TimeOnly)),
+		})
+	}
+}
+
+// all findings.
+func (w *ward) all() (checks, signs []api.Finding) {
+	statuses := w.checks.Status()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := range w.ofChecks {
+		checks = append(checks, w.ofChecks[i].finding(w.pools[w.ofChecks[i].pool].Name, statuses[i]))
+	}
+	for i := range w.ofSigns {
+		signs = append(signs, w.ofSigns[i].finding())
+	}
+	return checks, signs
+}
+
+func (c *checkSeat) finding(pool string, status check.Status) api.Finding {
+	f := api.Finding{Name: c.Name, Pool: pool, Kind: c.Kind}
+	judged(&f, c.known, c.state)
+	if c.known {
+		f.Text, f.At, f.TookMS = c.last.Text, c.last.At, milliseconds(c.last.Took)
+		f.LastError, f.LastErrorAt = status.LastFailure.Text, status.LastFailure.At
+	}
+	return f
+}
+
+func (s *signSeat) finding() api.Finding {
+	f := api.Finding{Name: s.Name, Unit: s.Unit}
+	judged(&f, s.known, s.state)
+	if s.known {
+		f.Text, f.Value, f.At, f.TookMS = s.last.Text, s.last.Value, s.last.At, milliseconds(s.last.Took)
+	}
+	if at, ok := s.state.Limit.Value(); ok {
+		f.Threshold = &at
+	}
+	return f
+}
+
+// judged fills in what the judgement is.
+func judged(f *api.Finding, known bool, state health.State) {
+	f.Answer, f.Level = "waiting", state.Level.String()
+	if !known {
+		return
+	}
+	f.Answer = state.Reading.Answer.String()
+	f.Since, f.HeldMS = time.Now().Add(state.Since-now()), state.Held.Milliseconds()
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// Examine runs every check and sign of a configuration once.
+func Examine(ctx context.Context, cfg *config.Config) (checks, signs []api.Finding, err error) {
+	w, err := newWard(cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, nil, err
+	}
+	w.tell = func(api.Event) {}
+	for i := range w.ofSigns {
+		w.ofSigns[i].Rule.For = 0 // there is one look
+	}
+	w.checks.Once(ctx)
+	w.signs.Once(ctx)
+	checks, signs = w.all()
+	return checks, signs, ctx.Err()
+}

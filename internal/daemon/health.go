@@ -1,0 +1,240 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/rota-cluster/rota/internal/api"
+	"github.com/rota-cluster/rota/internal/check"
+	"github.com/rota-cluster/rota/internal/config"
+	"github.com/rota-cluster/rota/internal/health"
+	"github.com/rota-cluster/rota/internal/ownership"
+	"github.com/rota-cluster/rota/internal/sign"
+)
+
+// ward runs the checks and signs of this node, and says in each pool how much
+// of its weight the node carries. It has goroutines of its own; the loop
+// hears from it only when something is to be different.
+type ward struct {
+	log    *slog.Logger
+	loop   *loop
+	tell   func(api.Event)
+	pools  []config.Pool
+	checks *check.Runner
+	signs  *sign.Watcher
+	dirty  chan struct{} // something is to be judged
+	// retired is closed, in the loop, when a reload has put another in this one's place.
+	retired chan struct{}
+
+	mu       sync.Mutex
+	ofChecks []checkSeat // of all pools, in order
+	ofSigns  []signSeat
+	blame    health.Blame
+	applied  conclusion
+	degraded time.Time // since when the node goes on although it would leave; zero if it does not
+
+	concluding sync.Mutex // one conclusion at a time; taken before mu
+}
+
+// checkSeat is a check of a pool, and what is known of it.
+type checkSeat struct {
+	config.Check
+	pool  int
+	tally health.Tally
+	state health.State
+	last  check.Report
+	known bool // there is a verdict
+}
+
+// signSeat is a sign, and what is known of it.
+type signSeat struct {
+	config.SignInForce
+	watch health.Watch
+	state health.State
+	last  sign.Report
+	known bool
+}
+
+// judgeEvery bounds how late it is noticed that the others have changed.
+const judgeEvery = 250 * time.Millisecond
+
+func newWard(cfg *config.Config, log *slog.Logger) (*ward, error) {
+	w := &ward{log: log, pools: cfg.Pools, dirty: make(chan struct{}, 1), retired: make(chan struct{})}
+	var checks []config.Check
+	for i, p := range cfg.Pools {
+		for _, c := range p.Checks {
+			checks = append(checks, c)
+			w.ofChecks = append(w.ofChecks, checkSeat{Check: c, pool: i})
+		}
+	}
+	for _, s := range cfg.SignsInForce() {
+		w.ofSigns = append(w.ofSigns, signSeat{SignInForce: s})
+	}
+	var err error
+	if w.checks, err = check.New(checks, check.Env{Now: time.Now, Random: rand.Float64}, w.checked); err != nil {
+		return nil, err
+	}
+	env := sign.Env{Roots: sign.HostRoots(), Now: time.Now, Interface: cfg.Interface}
+	w.signs = sign.New(cfg.SignsInForce(), env, w.signed)
+	return w, nil
+}
+
+// serves says whose weights it is about.
+func (w *ward) serves(l *loop) { w.loop, w.tell = l, l.events.add }
+
+// tend runs the ward in force until ctx is done.
+func (d *daemon) tend(ctx context.Context) {
+	for ctx.Err() == nil {
+		d.ward.Load().run(ctx)
+	}
+}
+
+// replaceWard puts one with the pools, checks and signs of another configuration in
+// the place of the ward. What it has not seen yet stays as it is. It belongs to the loop.
+func (d *daemon) replaceWard(next *ward) {
+	next.serves(d.loop)
+	close(d.ward.Swap(next).retired)
+}
+
+// run looks until ctx is done, or another is in its place.
+func (w *ward) run(ctx context.Context) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() {
+		select {
+		case <-w.retired:
+			stop()
+		case <-ctx.Done():
+		}
+	}()
+	var all sync.WaitGroup
+	all.Go(func() { w.checks.Run(ctx) })
+	all.Go(func() { w.signs.Run(ctx) })
+	tick := time.NewTicker(judgeEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			all.Wait()
+			return
+		case <-tick.C:
+		case <-w.dirty:
+		}
+		if err := w.conclude(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, errStopping) {
+			w.log.Warn("what the checks and signs say is not in force yet", "error", err)
+		}
+	}
+}
+
+func (w *ward) checked(r check.Report) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c := &w.ofChecks[r.Check]
+	was, percent := c.state, c.last.Percent
+	c.state = c.tally.Result(now(), c.Rise, c.Fall, r.Result)
+	first := !c.known
+	c.last, c.known = r, true
+	if first || c.state.Level != was.Level {
+		if !first || c.state.Level != health.OK {
+			w.record("check", fmt.Sprintf("pool %s: %s", w.pools[c.pool].Name, c.Name), was.Level, c.state.Level, r.Text)
+		}
+		w.judgeSoon()
+	} else if percent != r.Percent {
+		w.judgeSoon()
+	}
+}
+
+func (w *ward) signed(r sign.Report) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := &w.ofSigns[r.Sign]
+	was := s.state
+	s.state = s.watch.Read(now(), s.Rule, r.Reading)
+	if !s.known && r.Answer == health.Broken || s.known && s.last.Answer != r.Answer {
+		w.log.Warn("sign "+s.Name+": "+r.Answer.String(), "because", r.Text)
+	}
+	s.last, s.known = r, true
+	if s.state.Level != was.Level {
+		w.record("sign", s.Name, was.Level, s.state.Level, s.text())
+		w.judgeSoon()
+	} else if s.Shared && s.state.Seen != was.Seen {
+		w.judgeSoon()
+	}
+}
+
+// text says what is seen, and which threshold it is past.
+func (s *signSeat) text() string {
+	text := s.state.Reading.Text
+	if at, ok := s.state.Limit.Value(); ok {
+		text += fmt.Sprintf(" (%s at %s)", s.state.Level, s.SignKind.Text(at))
+	}
+	if s.state.Held > 0 {
+		text += fmt.Sprintf(", good again, for %v more to be seen", s.state.Held.Round(time.Second))
+	}
+	return text
+}
+
+// record tells of a change.
+func (w *ward) record(kind, what string, was, is health.Level, text string) {
+	line := fmt.Sprintf("%s: %s, was %s: %s", what, is, was, text)
+	level := slog.LevelInfo
+	if is > was {
+		level = slog.LevelWarn
+	}
+	w.log.Log(context.Background(), level, line, "event", kind)
+	w.tell(api.Event{Time: time.Now(), Kind: kind, Text: line})
+}
+
+func (w *ward) judgeSoon() {
+	select {
+	case w.dirty <- struct{}{}:
+	default:
+	}
+}
+
+// conclude judges, and has the loop carry out what is different.
+func (w *ward) conclude(ctx context.Context) error {
+	w.concluding.Lock()
+	defer w.concluding.Unlock()
+	w.mu.Lock()
+	alone := !w.minds()
+	w.mu.Unlock()
+	var own ownership.Status
+	if !alone {
+		if err := w.loop.ask(ctx, func() error { own = w.loop.node.Status(now()); return nil }); err != nil {
+			return err
+		}
+	}
+	w.mu.Lock()
+	next := w.judge(own)
+	same := w.applied.same(next)
+	w.mu.Unlock()
+	if same {
+		return nil
+	}
+	if err := w.loop.ask(ctx, func() error {
+		select {
+		case <-w.retired: // the places of the pools are others now
+			return nil
+		default:
+			return w.loop.step(next.told)
+		}
+	}); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.applied = next
+	switch {
+	case !next.degraded:
+		w.degraded = time.Time{}
+	case w.degraded.IsZero():
+		w.degraded = time.Now()
+	}
+	return nil
+}

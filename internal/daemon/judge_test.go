@@ -1,0 +1,127 @@
+package daemon
+
+import (
+	"log/slog"
+	"reflect"
+	"testing"
+
+	"github.com/rota-cluster/rota/internal/check"
+	"github.com/rota-cluster/rota/internal/config"
+	"github.com/rota-cluster/rota/internal/health"
+	"github.com/rota-cluster/rota/internal/ownership"
+)
+
+// testWard has two pools, of which the second has a check, and looks at nothing.
+func testWard(t *testing.T) *ward {
+	t.Helper()
+	cfg, err := config.Parse("", []byte(`
+cluster: c
+interface: eth0
+key_file: /k
+pools:
+  - {name: mail, addresses: [192.0.2.1]}
+  - {name: web, addresses: [192.0.2.2], checks: [{name: nginx, tcp: "127.0.0.1:80"}]}
+signs:
+  cpu_pressure: {warn_weight: 40%}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := newWard(cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func (w *ward) says(level health.Level, text string) {
+	c := &w.ofChecks[0]
+	c.known, c.state.Level = true, level
+	c.last = check.Report{Outcome: check.Outcome{Result: health.Result{Level: level, Text: text}, Percent: 100}}
+}
+
+func (w *ward) shows(name string, level health.Level, text string) {
+	for i := range w.ofSigns {
+		if s := &w.ofSigns[i]; s.Name == name {
+			s.state = health.State{Level: level, Seen: level, Reading: health.Reading{Text: text}}
+		}
+	}
+}
+
+// nodeThat serves both pools, and is as ill in them as given.
+func nodeThat(name string, illness ...uint16) ownership.NodeStatus {
+	n := ownership.NodeStatus{
+		Ref: ownership.Ref{Name: name}, State: ownership.StateServing, Member: true, Mutual: true,
+		Weights: []uint16{100, 100}, Illness: []uint16{0, 0},
+	}
+	for i, x := range illness {
+		if n.Illness[i] = x; x > 0 {
+			n.Weights[i] = 0
+		}
+	}
+	return n
+}
+
+func TestJudgement(t *testing.T) {
+	well, away := nodeThat("b"), nodeThat("c", 600, 600)
+	away.Silent = true
+	seesToo := nodeThat("b")
+	seesToo.Sees = []string{"gateway"}
+	for _, row := range []struct {
+		name    string
+		set     func(*ward)
+		peers   []ownership.NodeStatus
+		shares  []uint16
+		illness []uint16
+		ill     bool // degraded
+		lines   []string
+	}{
+		{"no verdict yet", func(*ward) {}, nil, []uint16{100, ownership.SameShare}, []uint16{0, 0}, false, []string{"pool web: nginx: no verdict yet"}},
+		{"all is well", func(w *ward) { w.says(health.OK, "connects") }, nil, []uint16{100, 100}, []uint16{0, 0}, false, nil},
+		{"a check fails", func(w *ward) { w.says(health.Leave, "refused") }, []ownership.NodeStatus{well},
+			[]uint16{100, 0}, []uint16{0, 512}, false, []string{"pool web: nginx: refused"}},
+		{"a check fails, and nobody else is there", func(w *ward) { w.says(health.Leave, "refused") }, []ownership.NodeStatus{away},
+			[]uint16{100, 100}, []uint16{0, 512}, true, []string{leastIll, "pool web: nginx: refused"}},
+		{"the others are more ill", func(w *ward) { w.says(health.Leave, "refused") }, []ownership.NodeStatus{nodeThat("b", 0, 513)},
+			[]uint16{100, 100}, []uint16{0, 512}, true, []string{leastIll, "pool web: nginx: refused"}},
+		{"another is less ill", func(w *ward) { w.says(health.Leave, "refused") }, []ownership.NodeStatus{nodeThat("b", 0, 257)},
+			[]uint16{100, 0}, []uint16{0, 512}, false, []string{"pool web: nginx: refused"}},
+		{"a load moves part of all pools", func(w *ward) { w.says(health.OK, ""); w.shows("cpu_pressure", health.Warn, "busy") }, nil,
+			[]uint16{40, 40}, []uint16{0, 0}, false, []string{"cpu_pressure: busy"}},
+		{"a sign that leaves", func(w *ward) { w.says(health.OK, ""); w.shows("read_only", health.Leave, "/ gone read-only") }, []ownership.NodeStatus{well},
+			[]uint16{0, 0}, []uint16{256, 256}, false, []string{"read_only: / gone read-only"}},
+		{"the gateway is away for this node alone", func(w *ward) { w.says(health.OK, ""); w.shows("gateway", health.Leave, "no answer") }, []ownership.NodeStatus{well},
+			[]uint16{0, 0}, []uint16{256, 256}, false, []string{"gateway: no answer"}},
+		{"the gateway is away for all", func(w *ward) { w.says(health.OK, ""); w.shows("gateway", health.Leave, "no answer") }, []ownership.NodeStatus{seesToo},
+			[]uint16{100, 100}, []uint16{0, 0}, false, []string{"gateway: no answer; all nodes see it, so this node is not to blame"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			w := testWard(t)
+			row.set(w)
+			self := nodeThat("a")
+			self.Self = true
+			got := w.judge(ownership.Status{
+				State: ownership.StateServing, Asked: []uint16{100, 100}, Nodes: append([]ownership.NodeStatus{self}, row.peers...),
+			})
+			if !reflect.DeepEqual(got.told.Shares, row.shares) || !reflect.DeepEqual(got.told.Illness, row.illness) ||
+				got.degraded != row.ill || !reflect.DeepEqual(got.told.Lines, row.lines) {
+				t.Errorf("got %+v", got)
+			}
+		})
+	}
+}
+
+// Who has weight 0 by order, or drains, is not kept because all are ill.
+func TestOrdersStandAbove(t *testing.T) {
+	for _, own := range []ownership.Status{
+		{State: ownership.StateServing, Asked: []uint16{0, 0}},
+		{State: ownership.StateServing, Asked: []uint16{ownership.NoShare, ownership.NoShare}},
+		{State: ownership.StateDraining, Asked: []uint16{100, 100}},
+	} {
+		w := testWard(t)
+		w.says(health.Leave, "refused")
+		if got := w.judge(own); got.degraded || got.told.Shares[1] != 0 {
+			t.Errorf("%+v: %+v", own, got)
+		}
+	}
+}

@@ -1,0 +1,213 @@
+package test
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rota-cluster/rota/internal/api"
+	"github.com/rota-cluster/rota/internal/lab"
+)
+
+// levers are files, one for each node, that a check looks at.
+type levers struct {
+	t   *testing.T
+	dir string
+}
+
+func newLevers(t *testing.T) levers { return levers{t, t.TempDir()} }
+
+// check of them, as the configuration has it.
+func (l levers) check() string {
+	return fmt.Sprintf("{name: lever, file: %q, interval: 100ms, rise: 2, fall: 2}", l.dir+"/{node}")
+}
+
+func (l levers) file(n *lab.Node) string { return filepath.Join(l.dir, n.Name()) }
+
+func (l levers) up(nodes ...*lab.Node) {
+	l.t.Helper()
+	for _, n := range nodes {
+		must(l.t, os.WriteFile(l.file(n), nil, 0o600))
+	}
+}
+
+func (l levers) down(nodes ...*lab.Node) {
+	l.t.Helper()
+	for _, n := range nodes {
+		must(l.t, os.Remove(l.file(n)))
+	}
+}
+
+var otherPool = netip.MustParseAddr("192.0.2.20")
+
+// idle makes a cluster with a pool that the levers bear on, and one that they do not.
+func (l levers) idle() *cluster {
+	l.t.Helper()
+	return idle(l.t, lab.Options{Nodes: 3, Pools: []lab.Pool{
+		{Name: "other", Addresses: []netip.Addr{otherPool}},
+		{Name: "web", Addresses: []netip.Addr{lab.Shared4, lab.Shared6}, Checks: []string{l.check()}},
+	}})
+}
+
+func poolNamed(s *api.Status, name string) api.Pool {
+	return s.Pools[slices.IndexFunc(s.Pools, func(p api.Pool) bool { return p.Name == name })]
+}
+
+// TestACheckFails: the node leaves that pool alone, nothing breaks, and it comes back.
+func TestACheckFails(t *testing.T) {
+	l := newLevers(t)
+	c := l.idle()
+	l.up(c.Nodes()...)
+	must(t, c.StartDaemons())
+	c.even()
+	clients := c.clients(lab.ClientOptions{Live: 60, Every: 50 * time.Millisecond, NewEvery: 20 * time.Millisecond})
+	ill := c.Node(1)
+	other := poolNamed(statuses(t, ill)[0], "other").Owned
+
+	began := time.Now()
+	l.down(ill)
+	s := c.until(ill, "to own nothing of web", func(s *api.Status) bool { return poolNamed(s, "web").Owned == "" && s.View.Agreed })
+	t.Logf("left %s after the lever", time.Since(began).Round(time.Millisecond))
+	c.unbroken("left", clients, 2*time.Second)
+	if got := poolNamed(s, "other").Owned; got != other {
+		t.Errorf("of the other pool it owns %q, before it was %q", got, other)
+	}
+	if f := s.Checks[0]; f.Name != "lever" || f.Pool != "web" || f.Level != "leave" || !strings.HasSuffix(f.Text, "is not there") || f.LastErrorAt.IsZero() {
+		t.Errorf("says %+v", f)
+	}
+	c.tellsOthers(ill, "pool web: lever: "+l.file(ill)+" is not there")
+	c.until(ill, "the story", func(*api.Status) bool {
+		return told(t, ill, "pool web: lever: leave, was ok") > 0
+	})
+
+	l.up(ill)
+	c.even()
+	c.unbroken("came back", clients, 2*time.Second)
+	if s := statuses(t, ill)[0]; s.Checks[0].Level != "ok" || len(s.Nodes[1].Health) != 0 {
+		t.Errorf("well again, it says %+v, %v", s.Checks[0], s.Nodes[1].Health)
+	}
+}
+
+// tellsOthers waits until every node says of one what ails it.
+func (c *cluster) tellsOthers(ill *lab.Node, text string) {
+	c.t.Helper()
+	for _, n := range c.Nodes() {
+		c.until(n, text, func(s *api.Status) bool {
+			return slices.ContainsFunc(s.Nodes, func(x api.Node) bool {
+				return x.Name == ill.Name() && slices.ContainsFunc(x.Health, func(line string) bool { return strings.Contains(text, line) || strings.Contains(line, text) })
+			})
+		})
+	}
+}
+
+// TestAllAreIll: they all serve, loudly; and the first that is well serves alone.
+func TestAllAreIll(t *testing.T) {
+	l := newLevers(t)
+	c := l.idle()
+	l.up(c.Nodes()...)
+	must(t, c.StartDaemons())
+	c.even()
+	clients := c.clients(lab.ClientOptions{Live: 30, Every: 50 * time.Millisecond, NewEvery: 20 * time.Millisecond})
+	l.down(c.Nodes()...)
+	for _, n := range c.Nodes() {
+		c.until(n, "to serve although it is ill", func(s *api.Status) bool {
+			return s.State == api.Serving && s.Degraded && s.View.Agreed && poolNamed(s, "web").Owned != "" &&
+				warns(s, api.WarnNobodyWell, "no node is well")
+		})
+	}
+	c.answeredBy(c.Client(), c.Nodes()...)
+	c.unbroken("all ill", clients, 2*time.Second)
+
+	well := c.Node(2)
+	l.up(well)
+	c.until(well, "to have all of web", func(s *api.Status) bool {
+		return s.View.Agreed && poolNamed(s, "web").Owners[well.Name()] == 4096 && !warns(s, api.WarnNobodyWell, "")
+	})
+	c.unbroken("one well", clients, 2*time.Second)
+	l.up(c.Others(well)...)
+	c.even()
+	c.unbroken("all well", clients, 2*time.Second)
+}
+
+// TestNoVerdictNoShare: a node whose checks fail from the beginning takes no part in the pool.
+func TestNoVerdictNoShare(t *testing.T) {
+	l := newLevers(t)
+	c := l.idle()
+	late := c.Node(2)
+	l.up(c.Others(late)...)
+	for _, n := range c.Others(late) {
+		must(t, n.Start())
+	}
+	c.even(c.Others(late)...)
+	must(t, late.Start())
+	c.agreed()
+	c.until(late, "its share of the other pool, and none of web", func(s *api.Status) bool {
+		return s.View.Agreed && poolNamed(s, "other").Owned != "" && poolNamed(s, "web").Owned == ""
+	})
+	l.up(late)
+	c.even()
+}
+
+// TestAServiceIsKilled: after fall × interval + 100 ms no new connection goes
+// to the node where nobody listens any more.
+func TestAServiceIsKilled(t *testing.T) {
+	const interval, fall = 100 * time.Millisecond, 2
+	c := started(t, lab.Options{Nodes: 3, Pools: []lab.Pool{{Name: "web", Checks: []string{
+		fmt.Sprintf(`{name: http, http: "http://127.0.0.1/", interval: %s, rise: 2, fall: %d}`, interval, fall),
+	}}}})
+	c.even()
+	ill := c.Node(0)
+	must(t, ill.BreakService())
+	<-time.After(fall*interval + 100*time.Millisecond)
+	c.answeredBy(c.Client(), c.Others(ill)...)
+	must(t, ill.MendService(soon(t)))
+	c.even()
+	c.answeredBy(c.Client(), c.Nodes()...)
+}
+
+// TestADiskFillsUp and a file system that is remounted read-only: the node leaves before anything breaks.
+func TestADiskFillsUp(t *testing.T) {
+	dir := t.TempDir()
+	c := idle(t, lab.Options{Nodes: 3, Signs: map[string]string{
+		"disk_space": fmt.Sprintf("{warn: 50%%, leave: 90%%, stay: 1s, warn_weight: 50%%, paths: [%q]}", dir+"/{node}"),
+		"read_only":  fmt.Sprintf("{stay: 1s, paths: [%q]}", dir+"/{node}"),
+	}})
+	for _, n := range c.Nodes() {
+		at := filepath.Join(dir, n.Name())
+		must(t, os.Mkdir(at, 0o755))
+		must(t, unix.Mount("tmpfs", at, "tmpfs", 0, "size=1m"))
+		t.Cleanup(func() { must(t, unix.Unmount(at, 0)) })
+	}
+	must(t, c.StartDaemons())
+	c.even()
+	clients := c.clients(lab.ClientOptions{Live: 60, Every: 50 * time.Millisecond, NewEvery: 20 * time.Millisecond})
+	full, ro := c.Node(0), c.Node(1)
+	file := filepath.Join(dir, full.Name(), "log")
+
+	must(t, os.WriteFile(file, make([]byte, 600<<10), 0o600))
+	must(t, c.WaitShares(soon(t), map[*lab.Node]int{full: 50, ro: 100, c.Node(2): 100}))
+	c.unbroken("half full", clients, 2*time.Second)
+
+	must(t, os.WriteFile(file, make([]byte, 1<<20), 0o600))
+	c.until(full, "to own nothing", func(s *api.Status) bool { return s.View.Agreed && !owning(s) })
+	c.tellsOthers(full, "disk_space: "+filepath.Dir(file)+": 100.0 % of the space in use")
+	c.unbroken("full", clients, 2*time.Second)
+
+	at := filepath.Join(dir, ro.Name())
+	must(t, unix.Mount("", at, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""))
+	c.until(ro, "to own nothing", func(s *api.Status) bool { return s.View.Agreed && !owning(s) })
+	c.answeredBy(c.Client(), c.Node(2))
+	c.unbroken("read-only", clients, 2*time.Second)
+
+	must(t, os.Remove(file))
+	must(t, unix.Mount("", at, "", unix.MS_REMOUNT, ""))
+	c.even()
+	c.unbroken("mended", clients, 2*time.Second)
+}
