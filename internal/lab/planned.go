@@ -27,9 +27,12 @@ func PlannedChanges() []Change {
 		{"weight 100 to 10", each(weigh(10), 2), []int{100, 100, 10}},
 		{"weight 10 to 100", each(weigh(100), 2), []int{100, 100, 100}},
 		{"half pinned to node-a", each(pins(api.PinsRequest{Buckets: half}), 0), []int{100, 50, 50}},
+		{"restart of node-b, which lingers", each(upgrade, 1), []int{100, 50, 50}},
 		{"the pins released", each(pins(api.PinsRequest{Buckets: half, Release: true}), 0), []int{100, 100, 100}},
 		{"reload: node-b by half", each(reload("", ", weight: 50"), 1), []int{100, 50, 100}},
 		{"reload: as before", each(reload(", weight: 50", ""), 1), []int{100, 100, 100}},
+		{"restart of node-b", each(upgrade, 1), []int{100, 100, 100}},
+		{"rolling restart of all three", each(upgrade, 0, 1, 2), []int{100, 100, 100}},
 		{"a node joins", join, []int{100, 100, 100, 100}},
 	}
 }
@@ -94,6 +97,8 @@ func reload(before, after string) func(context.Context, *Node) error {
 		return err
 	}
 }
+
+func upgrade(ctx context.Context, n *Node) error { return n.Upgrade(ctx) }
 
 func join(ctx context.Context, l *Lab) error {
 	_, err := l.AddNode(ctx)

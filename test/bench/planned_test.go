@@ -53,7 +53,7 @@ type plannedSum struct {
 
 func (s *plannedSum) add(b *testing.B, what string, r lab.ClientReport) {
 	b.Helper()
-	b.Logf("%-22s %s", what, r)
+	b.Logf("%-32s %s", what, r)
 	if err := r.Check(); err != nil {
 		b.Errorf("%s: %v", what, err)
 	}
