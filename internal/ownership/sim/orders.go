@@ -88,6 +88,9 @@ func (w *world) giveOrder(op *Op) {
 		w.order(at, ownership.Command{Ticket: w.tickets, To: of.spec.Name, Order: op.Order})
 		return
 	}
+	if at.file.pools&(1<<op.Amount) == 0 {
+		return // refused: it does not have the pool
+	}
 	o := ownership.OrderPins{Pool: w.s.Pools[op.Amount].Name, Buckets: op.Buckets, Node: of.spec.Name}
 	if op.Verb == Unpin {
 		o.Node, o.From = "", o.Node
@@ -145,6 +148,13 @@ func (m *pinModel) ordered(w *world, pool int, o ownership.OrderPins) {
 	}
 	for _, b := range o.Buckets {
 		m.said[pinned{pool, b}] = o.Node
+	}
+}
+
+// forgotten: a node has lost what it kept. Others remember, if there are others.
+func (m *pinModel) forgotten(w *world, n *node) {
+	if w.checks.agreed == never || !slices.ContainsFunc(w.nodes, func(o *node) bool { return o != n && o.machine != nil }) {
+		m.unsure = true
 	}
 }
 

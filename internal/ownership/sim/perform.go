@@ -75,12 +75,16 @@ func (w *world) performOn(n *node, op *Op) {
 		w.order(n, ownership.Resume{})
 	case Forget:
 		n.kept = nil
+		w.checks.pins.forgotten(w, n)
 		if n.machine != nil {
 			w.start(n, n.config)
 		}
 	case Stop:
 		w.order(n, ownership.Stop{})
 	case Have, Lose, Beat:
+		if n.restart.asked || n.restart.state != nil {
+			return // it asks before it ends whether the next one can carry on with its file
+		}
 		to := n.file
 		switch op.Verb {
 		case Have:

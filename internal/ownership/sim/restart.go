@@ -32,10 +32,10 @@ func (s *Scenario) holds() time.Duration {
 	return 0
 }
 
-// askToRestart is for the machine that can; of what variants of it do, the stories
-// do not tell.
+// askToRestart is for the machine that can, with a file that the next one can carry on
+// with; of what variants of it do, the stories do not tell.
 func (w *world) askToRestart(n *node, away time.Duration) {
-	if _, ok := n.machine.(*ownership.Node); !ok || n.restart.asked {
+	if _, ok := n.machine.(*ownership.Node); !ok || n.restart.asked || n.file != n.inForce {
 		return
 	}
 	n.restart.asked, n.restart.away = true, away
