@@ -90,6 +90,9 @@ func (n *Node) clearMoved() {
 			moved := word &^ n.want[i][w]
 			n.owned[i][w] &^= moved
 			n.lingers[i][w] |= moved
+			if moved != 0 {
+				n.release(i, w, moved)
+			}
 		}
 		given += n.lingers[i].Count()
 	}
@@ -108,6 +111,7 @@ func (n *Node) respects(p *peer) bool {
 func (n *Node) accept() {
 	gained, waiting := 0, 0
 	for i := range n.owned {
+		var taken Bitmap
 		for w := range n.owned[i] {
 			free := n.want[i][w] &^ n.owned[i][w]
 			if free == 0 {
@@ -119,10 +123,21 @@ func (n *Node) accept() {
 					free &^= claims[w]
 				}
 			}
+			waiting += ones(before &^ free)
+			if free == 0 {
+				continue
+			}
+			if taken == nil {
+				taken = NewBitmap(n.cfg.Pools[i].Buckets)
+			}
+			taken[w] = free
 			n.owned[i][w] |= free
 			n.lingers[i][w] &^= free
+			n.unclaimed[i][w] &^= free
 			gained += ones(free)
-			waiting += ones(before &^ free)
+		}
+		if taken != nil {
+			n.inherit(i, taken)
 		}
 	}
 	if gained > 0 {
@@ -132,6 +147,7 @@ func (n *Node) accept() {
 		return
 	}
 	n.stage, n.changed = StageActive, true
+	n.settleEstates()
 	n.lastActive = n.lastActive[:0]
 	for _, m := range n.view.Members {
 		n.lastActive = append(n.lastActive, m.Ref)

@@ -20,6 +20,7 @@ func (n *Node) emit() {
 		n.out = append(n.out, RenewLease{Until: n.leaseUntil})
 	}
 	n.emitBeat()
+	n.out = append(n.out, n.after...)
 	n.out = append(n.out, WakeAt{At: n.nextWake()})
 }
 

@@ -55,7 +55,8 @@ type peer struct {
 	// pools are the places of this node's pools in its beat.
 	pools []int
 
-	ways ways
+	ways   ways
+	estate estate
 
 	obeyed uint64 // the highest ID of its orders that this node has heard
 
@@ -92,7 +93,7 @@ func (n *Node) hear(b *Beat, by Path) bool {
 	p.beat, p.heard, p.heardAwake = b, n.now, n.awake
 	n.highest = max(n.highest, b.View.ID.Number)
 	if p.silent {
-		p.silent, p.heardSince = false, n.awake
+		p.silent, p.heardSince, p.estate = false, n.awake, estate{}
 		p.ways.service, p.ways.carried = n.awake, n.awake
 		n.changed, n.tableDirty = true, true
 		n.note(NotePeerHeard, p.ref.Name, "is heard")
@@ -115,8 +116,12 @@ func (n *Node) hear(b *Beat, by Path) bool {
 	n.takeFence(p)
 	n.takePins(p)
 	n.takeOrders(p)
+	n.handOn(p, old)
 	if b.Flags&FlagLeaving != 0 && !p.left {
 		p.left, n.changed = true, true
+		if old != nil {
+			n.dies(p, old, n.now)
+		}
 		n.note(NotePeerLeft, p.ref.Name, "said goodbye")
 	}
 	return true
@@ -130,8 +135,14 @@ func (n *Node) restarted(p *peer, b *Beat) {
 	fence := p.fence
 	if p.host == b.Host {
 		fence = 0
+		if !p.silent && !p.left {
+			n.dies(p, p.beat, p.heard)
+		}
 	}
-	*p = peer{ref: b.From, host: b.Host, place: n.view.index(b.From), fence: fence, flaps: p.flaps, flapAwake: p.flapAwake, heardSince: n.awake, ways: n.newWays()}
+	*p = peer{
+		ref: b.From, host: b.Host, place: n.view.index(b.From), fence: fence, estate: p.estate,
+		flaps: p.flaps, flapAwake: p.flapAwake, heardSince: n.awake, ways: n.newWays(),
+	}
 	maps.DeleteFunc(n.missed, func(l link, _ Time) bool { return l[0] == p.ref.Name || l[1] == p.ref.Name })
 	n.changed = true
 }
@@ -254,6 +265,7 @@ func (n *Node) judgePeer(p *peer) {
 		p.silent, n.changed = silent, true
 		n.tableDirty = true // what it lingers on is contested no more
 		if silent && !p.left {
+			n.dies(p, p.beat, p.heard)
 			n.note(NotePeerSilent, p.ref.Name, "silent for %v", round(n.now-p.heard))
 		}
 	}

@@ -44,6 +44,8 @@ type Node struct {
 
 	owned      []Bitmap // accepted: mine or contested in the datapath
 	lingers    []Bitmap // handed over, connections left
+	unclaimed  []Bitmap // of these: nobody has said yet that he accepts them
+	released   Time     // when the newest of those were handed over
 	states     [][]BucketState
 	tableDirty bool
 
@@ -91,7 +93,8 @@ type Node struct {
 	extra    [2]Time // repeats of a beat that told of a change; 0: none
 	changed  bool    // something peers should know at once
 
-	out []Effect
+	out   []Effect
+	after []Effect // to come behind tables, lease and beat
 }
 
 // bar is why a node owns nothing until it activates a view newer than the one
@@ -131,13 +134,14 @@ func New(cfg Config, now Time) *Node {
 	n := &Node{
 		cfg: cfg, interval: cfg.Interval, lease: cfg.Lease, rng: cfg.Seed ^ cfg.Self.Incarnation ^ 0x9e3779b97f4a7c15,
 		start: now, now: now,
-		table:   make([][]int16, len(cfg.Pools)),
-		want:    make([]Bitmap, len(cfg.Pools)),
-		owned:   make([]Bitmap, len(cfg.Pools)),
-		lingers: make([]Bitmap, len(cfg.Pools)),
-		states:  make([][]BucketState, len(cfg.Pools)),
-		weights: make([]uint16, len(cfg.Pools)),
-		shares:  make([]uint16, len(cfg.Pools)),
+		table:     make([][]int16, len(cfg.Pools)),
+		want:      make([]Bitmap, len(cfg.Pools)),
+		owned:     make([]Bitmap, len(cfg.Pools)),
+		lingers:   make([]Bitmap, len(cfg.Pools)),
+		states:    make([][]BucketState, len(cfg.Pools)),
+		weights:   make([]uint16, len(cfg.Pools)),
+		unclaimed: make([]Bitmap, len(cfg.Pools)),
+		shares:    make([]uint16, len(cfg.Pools)),
 
 		pins:       pinBoard{pinSet: newPinSet(cfg.Pins)},
 		missed:     map[link]Time{},
@@ -147,6 +151,7 @@ func New(cfg Config, now Time) *Node {
 	}
 	for i, p := range cfg.Pools {
 		n.want[i], n.owned[i], n.lingers[i] = NewBitmap(p.Buckets), NewBitmap(p.Buckets), NewBitmap(p.Buckets)
+		n.unclaimed[i] = NewBitmap(p.Buckets)
 		n.weights[i], n.shares[i] = p.Weight, p.firstShare()
 	}
 	return n
@@ -176,7 +181,7 @@ func (n *Node) Step(now Time, ev Event) []Effect {
 	if n.stopped {
 		return nil
 	}
-	n.out = nil
+	n.out, n.after = nil, nil
 	n.tick(now)
 	n.expire()
 	n.forgetLingers()

@@ -12,6 +12,7 @@ func (n *Node) reconfigure(e Reconfigure) {
 	n.cfg.Pools = slices.Clone(e.Pools)
 	n.table, n.want = make([][]int16, count), make([]Bitmap, count)
 	n.owned, n.lingers = make([]Bitmap, count), make([]Bitmap, count)
+	n.unclaimed = make([]Bitmap, count)
 	n.states, n.weights = make([][]BucketState, count), make([]uint16, count)
 	n.shares = make([]uint16, count)
 	for i, pool := range n.cfg.Pools {
@@ -19,13 +20,14 @@ func (n *Node) reconfigure(e Reconfigure) {
 		if was >= 0 {
 			n.table[i], n.want[i] = before.table[was], before.want[was]
 			n.owned[i], n.lingers[i] = before.owned[was], before.lingers[was]
+			n.unclaimed[i] = before.unclaimed[was]
 			n.states[i], n.weights[i] = before.states[was], before.weights[was]
 			n.shares[i] = before.shares[was]
 			n.setWeight(i, pool.Weight)
 			continue
 		}
 		n.note(NoteReload, "", "pool %s is new here", pool.Name)
-		n.owned[i], n.lingers[i] = NewBitmap(pool.Buckets), NewBitmap(pool.Buckets)
+		n.owned[i], n.lingers[i], n.unclaimed[i] = NewBitmap(pool.Buckets), NewBitmap(pool.Buckets), NewBitmap(pool.Buckets)
 		n.states[i], n.weights[i] = make([]BucketState, pool.Buckets), pool.Weight // the datapath begins with all foreign
 		n.shares[i] = pool.firstShare()
 		n.want[i] = NewBitmap(pool.Buckets)

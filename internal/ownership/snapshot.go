@@ -67,6 +67,8 @@ type Snapshot struct {
 	WasReady           bool
 	Former             []FormerSnapshot
 	Owned, Lingers     []Bitmap
+	Unclaimed          []Bitmap
+	Released           Time
 	States             [][]BucketState
 	TableDirty         bool
 	LeaseUntil         Time
@@ -148,6 +150,11 @@ type (
 		By              Path
 		Carried, Direct Time
 	}
+	// EstateSnapshot is what a peer had when it died.
+	EstateSnapshot struct {
+		Pools []PoolBeat
+		Since Time
+	}
 	// PeerSnapshot is what the node knows of a peer.
 	PeerSnapshot struct {
 		Ref                Ref
@@ -173,6 +180,7 @@ type (
 		HeardSince         Time
 		Left, Unlike       bool
 		Ways               WaysSnapshot
+		Estate             EstateSnapshot
 		Flaps              uint8
 		FlapAwake          Time
 		Obeyed             uint64
@@ -190,7 +198,7 @@ func (n *Node) Snapshot() *Snapshot {
 		View: n.view, ViewSeq: n.viewSeq, ViewAwake: n.viewAwake, Stage: n.stage,
 		Discord: n.discord, Split: n.split, Refused: n.refused, LastActive: n.lastActive, WasReady: n.wasReady,
 		Pins: n.pins.snapshot(), Desk: n.desk.snapshot(),
-		Owned: n.owned, Lingers: n.lingers, States: n.states, TableDirty: n.tableDirty,
+		Owned: n.owned, Lingers: n.lingers, Unclaimed: n.unclaimed, Released: n.released, States: n.states, TableDirty: n.tableDirty,
 		LeaseUntil: n.leaseUntil, Renewed: n.renewed,
 		Bar: uint8(n.bar), BarredIn: n.barredIn, Muted: n.muted, MuteTill: n.muteTill, Namesake: n.namesake,
 		Draining: n.draining, Weights: n.weights, Shares: n.shares,
@@ -254,8 +262,9 @@ func (p *peer) snapshot() PeerSnapshot {
 		Withheld: p.withheld, Withhold: p.withhold, EmptyIn: p.emptyIn, Fence: p.fence, FenceView: p.fenceView,
 		Mutual: p.mutual, MutualSince: p.mutualSince, LateAwake: p.lateAwake,
 		Silent: p.silent, HeardSince: p.heardSince, Left: p.left, Unlike: p.unlike,
-		Ways:  WaysSnapshot{p.ways.serviceSeq, p.ways.service, p.ways.second, p.ways.by, p.ways.carried, p.ways.direct},
-		Flaps: p.flaps, FlapAwake: p.flapAwake, Obeyed: p.obeyed,
+		Estate: EstateSnapshot{p.estate.pools, p.estate.since},
+		Ways:   WaysSnapshot{p.ways.serviceSeq, p.ways.service, p.ways.second, p.ways.by, p.ways.carried, p.ways.direct},
+		Flaps:  p.flaps, FlapAwake: p.flapAwake, Obeyed: p.obeyed,
 	}
 }
 
@@ -324,6 +333,7 @@ func (n *Node) restore(s *Snapshot) {
 		n.former = append(n.former, formerView{f.View, f.Left})
 	}
 	n.owned, n.lingers, n.states, n.tableDirty = s.Owned, s.Lingers, s.States, s.TableDirty
+	n.unclaimed, n.released = s.Unclaimed, s.Released
 	n.leaseUntil, n.renewed = s.LeaseUntil, s.Renewed
 	n.bar, n.barredIn, n.muted, n.muteTill, n.namesake = bar(s.Bar), s.BarredIn, s.Muted, s.MuteTill, s.Namesake
 	n.draining, n.weights, n.shares = s.Draining, slices.Clone(s.Weights), slices.Clone(s.Shares)
@@ -352,8 +362,9 @@ func (s *PeerSnapshot) peer(n *Node) *peer {
 		withheld: s.Withheld, withhold: s.Withhold, emptyIn: s.EmptyIn, fence: s.Fence, fenceView: s.FenceView,
 		mutual: s.Mutual, mutualSince: s.MutualSince, lateAwake: s.LateAwake,
 		silent: s.Silent, heardSince: s.HeardSince, left: s.Left, unlike: s.Unlike,
-		ways:  ways{serviceSeq: w.ServiceSeq, service: w.Service, second: w.Second, by: w.By, carried: w.Carried, direct: w.Direct},
-		flaps: s.Flaps, flapAwake: s.FlapAwake, obeyed: s.Obeyed,
+		estate: estate{pools: s.Estate.Pools, since: s.Estate.Since},
+		ways:   ways{serviceSeq: w.ServiceSeq, service: w.Service, second: w.Second, by: w.By, carried: w.Carried, direct: w.Direct},
+		flaps:  s.Flaps, flapAwake: s.FlapAwake, obeyed: s.Obeyed,
 	}
 	p.pools = n.poolsIn(p.beat, nil)
 	return p

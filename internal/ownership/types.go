@@ -400,6 +400,20 @@ type (
 	Held struct{ Until Time }
 	// NotHeld answers Hold: the daemon must go on.
 	NotHeld struct{ Why string }
+	// Replay: this host may give itself the SYNs that it dropped in these buckets since a
+	// time. Their owner is dead and has not answered them.
+	Replay struct {
+		Pool    int
+		Buckets Bitmap
+		Since   Time
+	}
+	// Resend: a peer has begun to accept these buckets, which this node handed over. The SYNs
+	// that this host dropped in them since a time, lingering, may be sent to it.
+	Resend struct {
+		Pool    int
+		Buckets Bitmap
+		Since   Time
+	}
 	// WakeAt asks for a Wake at At, replacing any earlier wish.
 	WakeAt struct{ At Time }
 	// Note is a change that a person can read afterwards.
@@ -419,6 +433,8 @@ func (SetIncarnation) effect() {}
 func (Remember) effect()       {}
 func (Held) effect()           {}
 func (NotHeld) effect()        {}
+func (Replay) effect()         {}
+func (Resend) effect()         {}
 func (WakeAt) effect()         {}
 func (Note) effect()           {}
 
@@ -449,12 +465,13 @@ const (
 	NoteReload   // the configuration was changed
 	NoteHold     // the daemon restarts, or has
 	NotePeerHold // a peer's does
+	NoteReplay   // SYNs were sent again that nobody had answered
 )
 
 var noteKindNames = [...]string{
 	"peer-heard", "peer-silent", "peer-left", "peer-incompatible", "duplicate-name",
 	"view-proposed", "view-joined", "view-cleared", "view-active", "lease-lost",
-	"standby", "deaf", "drain", "resume", "weight", "lingering", "stopped", "pins", "order", "pins-lost", "reload", "hold", "peer-hold",
+	"standby", "deaf", "drain", "resume", "weight", "lingering", "stopped", "pins", "order", "pins-lost", "reload", "hold", "peer-hold", "replay",
 }
 
 func (k NoteKind) String() string {

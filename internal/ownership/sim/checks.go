@@ -19,6 +19,8 @@ type checks struct {
 	linger []uint32 // who serves old connections only
 
 	free     []gap // each bucket's time without an owner
+	giver    []giver
+	heirs    []uint32 // since whose own time somebody else has accepted a bucket
 	pairs    []pair
 	side     int // pairs are a square of that side
 	parts    []part
@@ -55,7 +57,7 @@ func newChecks(w *world) checks {
 	n, b := len(w.nodes), w.s.Buckets()
 	c := checks{
 		accept: make([]uint32, b), mine: make([]uint32, b), linger: make([]uint32, b),
-		free: make([]gap, b), pairs: newPairs(w.nodes, &w.net, w.s.Interval), side: n, agreed: never, answered: map[uint64]bool{},
+		free: make([]gap, b), giver: make([]giver, b), heirs: make([]uint32, b), pairs: newPairs(w.nodes, &w.net, w.s.Interval), side: n, agreed: never, answered: map[uint64]bool{},
 	}
 	for i := range c.free {
 		c.free[i] = gap{since: 0, lost: -1, stuck: never}
@@ -130,6 +132,8 @@ func (c *checks) gained(w *world, n *node, b int) {
 	others := c.accept[b]
 	c.accept[b] |= n.bit
 	g := &c.free[b]
+	c.giver[b] = giver{node: g.lost, handed: g.handed && others == 0}
+	c.heirs[b] = (c.heirs[b] | ^n.bit) &^ n.bit
 	if g.since != never {
 		c.closed(w, n, b, g)
 		g.since = never

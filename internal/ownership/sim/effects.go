@@ -68,6 +68,10 @@ func (w *world) effect(n *node, e ownership.Effect) {
 	case ownership.NotHeld:
 		n.restart.asked = false
 		w.tell(n, "does not restart: %s", e.Why)
+	case ownership.Replay:
+		w.replay(n, e)
+	case ownership.Resend:
+		w.resend(n, e)
 	case ownership.WakeAt:
 		w.mix(uint64(e.At))
 		at := max(n.clock.when(e.At), w.now) + n.rng.span(0, n.lag)

@@ -40,11 +40,13 @@ const (
 	RulePins
 	// RuleStays: no order makes all nodes drain.
 	RuleStays
+	// RuleReplay: only what nobody has answered is asked again.
+	RuleReplay
 	ruleCount
 )
 
 var ruleNames = [...]string{
-	"contract", "exclusion", "reset", "coverage", "agreement", "locality", "takeover", "broken", "moves", "churn", "expect", "reach", "active", "pins", "stays",
+	"contract", "exclusion", "reset", "coverage", "agreement", "locality", "takeover", "broken", "moves", "churn", "expect", "reach", "active", "pins", "stays", "replay",
 }
 
 func (r Rule) String() string { return ruleNames[r] }

@@ -8,12 +8,13 @@ import (
 // Stats adds up what runs measured. Times count in leases, because the beats
 // of scenarios differ.
 type Stats struct {
-	Runs   int
-	Steps  int
-	Time   time.Duration // virtual
-	Views  int           // adopted, by all nodes together
-	Failed [ruleCount]int
-	Undone int // buckets that a healthy node gave away and took back
+	Runs             int
+	Steps            int
+	Time             time.Duration // virtual
+	Views            int           // adopted, by all nodes together
+	Failed           [ruleCount]int
+	Replays, Resends int // how often a node asked for one
+	Undone           int // buckets that a healthy node gave away and took back
 
 	Takeover  Series // bucket without owner after its owner failed
 	Handover  Series // bucket without owner after it was given away
@@ -81,6 +82,8 @@ func (s *Stats) Merge(o *Stats) {
 	s.Time += o.Time
 	s.Views += o.Views
 	s.Undone += o.Undone
+	s.Replays += o.Replays
+	s.Resends += o.Resends
 	for i, n := range o.Failed {
 		s.Failed[i] += n
 	}
@@ -119,5 +122,6 @@ func (s *Stats) Lines() []string {
 	for _, n := range s.series() {
 		lines = append(lines, fmt.Sprintf("%-32s %s", n.name, n.of))
 	}
+	lines = append(lines, fmt.Sprintf("%d replays, %d times something was sent on", s.Replays, s.Resends))
 	return lines
 }

@@ -19,6 +19,8 @@ type broken struct {
 	lease  time.Duration
 	sent   uint64        // the newest own beat
 	leased time.Duration // until when
+	states []ownership.BucketState
+	gained ownership.Bitmap // in the first pool, by the last table
 	hear   func(m *broken, b *ownership.Beat)
 	effect func(m *broken, now ownership.Time, e ownership.Effect) ownership.Effect
 	always func(m *broken, now ownership.Time) ownership.Effect
@@ -55,6 +57,22 @@ func forge(m *broken, b *ownership.Beat) {
 		}
 	}
 	b.Echo = append(b.Echo, ownership.Echo{Ref: m.self, Seq: m.sent, Mutual: true})
+}
+
+// watch notes the first pool's table.
+func watch(m *broken, _ ownership.Time, e ownership.Effect) ownership.Effect {
+	t, ok := e.(ownership.SetTable)
+	if !ok || t.Pool != 0 {
+		return e
+	}
+	m.gained = ownership.NewBitmap(uint32(len(t.States)))
+	for b, state := range t.States {
+		if owns(state) && m.states != nil && !owns(m.states[b]) {
+			m.gained.Set(uint32(b))
+		}
+	}
+	m.states = t.States
+	return e
 }
 
 // The simulator can fail: it catches each of these.
@@ -109,6 +127,28 @@ func TestBrokenVariantsAreCaught(t *testing.T) {
 				}
 			}},
 			rules: []Rule{RuleExclusion},
+		},
+		{
+			name: "replays whatever it gains, be it from the living",
+			broken: broken{effect: watch, always: func(m *broken, _ ownership.Time) ownership.Effect {
+				gained := m.gained
+				m.gained = nil
+				return ownership.Replay{Buckets: gained}
+			}},
+			rules: []Rule{RuleReplay},
+		},
+		{
+			name: "sends on what it dropped before anybody has begun to accept it",
+			broken: broken{effect: watch, always: func(m *broken, _ ownership.Time) ownership.Effect {
+				lingers := ownership.NewBitmap(uint32(len(m.states)))
+				for b, state := range m.states {
+					if state == ownership.Lingering {
+						lingers.Set(uint32(b))
+					}
+				}
+				return ownership.Resend{Buckets: lingers}
+			}},
+			rules: []Rule{RuleReplay},
 		},
 		{
 			name:     "takes all priorities for the same",
