@@ -175,8 +175,17 @@ type Pool struct {
 	Reason   string `json:"datapath_reason"`
 	// Verdicts counts packets by what became of them.
 	Verdicts map[string]uint64 `json:"verdicts"`
+	// SYNs are those that were sent again because nobody had answered them.
+	SYNs Replays `json:"syns"`
 	// DrainTimeoutMS is how long connections may outlive a handover.
 	DrainTimeoutMS int64 `json:"drain_timeout_ms"`
+}
+
+// Replays count SYNs since the daemon's start.
+type Replays struct {
+	Replayed uint64 `json:"replayed"` // to this host, after a takeover
+	SentOn   uint64 `json:"sent_on"`  // to the new owner, in a handover
+	LeftOut  uint64 `json:"left_out"` // too many, or too late
 }
 
 // Drained tells whether nothing is left on the node: it may be switched off.
@@ -271,6 +280,9 @@ const (
 
 // WarnNobodyWell: the node's health asks it to leave, and it serves on because no node is better.
 const WarnNobodyWell = "nobody-well"
+
+// WarnNoReplay: the kernel cannot give itself frames.
+const WarnNoReplay = "no-replay"
 
 // WarnSecondPath: an interface of heartbeat.interfaces does not work.
 const WarnSecondPath = "second-path"

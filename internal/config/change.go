@@ -39,6 +39,7 @@ func (c *Config) Compare(next *Config) Change {
 	d.tell("node.weight", c.Node.Weight, next.Node.Weight)
 	d.tell("node.priority", c.Node.Priority, next.Node.Priority)
 	d.tell("key_file", c.KeyFile, next.KeyFile)
+	d.tell("replay", c.Replay, next.Replay)
 	d.tell("heartbeat.interval", short(c.Heartbeat.Interval), short(next.Heartbeat.Interval))
 	d.tell("heartbeat.lease", short(c.Heartbeat.Lease), short(next.Heartbeat.Lease))
 	d.tell("heartbeat.interfaces", orNone(c.Heartbeat.Interfaces), orNone(next.Heartbeat.Interfaces))

@@ -70,6 +70,7 @@ func defaults() *Config {
 	return &Config{
 		Node:      Node{Weight: DefaultWeight, Priority: DefaultPriority},
 		Heartbeat: Heartbeat{Interval: DefaultInterval, Lease: DefaultLease, Port: DefaultBeatPort},
+		Replay:    true,
 		HooksDir:  DefaultHooksDir,
 		API:       API{Socket: DefaultSocket},
 		StateDir:  DefaultStateDir,
@@ -87,6 +88,7 @@ func (c *Config) read(v value) {
 		"heartbeat":      func(v value) { beside = c.readHeartbeat(v) },
 		"quorum":         func(v value) { choose(v, quorumNames, &c.Quorum) },
 		"expected_nodes": func(v value) { set(&c.ExpectedNodes)(v.number(1, MaxNodes)) },
+		"replay":         func(v value) { v.truth(&c.Replay) },
 		"pools":          c.readPools,
 		"signs":          c.readSigns,
 		"hooks":          c.readHooks,

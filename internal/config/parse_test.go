@@ -64,6 +64,7 @@ func TestDefaults(t *testing.T) {
 		Interface: "eth0",
 		KeyFile:   "/etc/rota/key",
 		Heartbeat: Heartbeat{Interval: 50 * time.Millisecond, Lease: 300 * time.Millisecond, Port: 7479},
+		Replay:    true,
 		Pools: []Pool{{
 			Name: "web", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.10")},
 			Hash: flowhash.SourceAddressPort, Prefix4: 24, Prefix6: 64, Buckets: 4096,
@@ -89,6 +90,7 @@ datapath: xdp-generic
 heartbeat: {interval: 10ms, lease: 50ms, port: 7000, interfaces: [eth1, eth2.7]}
 quorum: majority
 expected_nodes: 3
+replay: false
 pools:
   - {name: zoo, addresses: ["2001:db8::1"], mac: unicast, hash: source-network/26/56, priority: 1, preempt: false}
   - name: app
@@ -141,7 +143,7 @@ state_dir: /s
 		File: "/etc/rota/rota.yaml", Cluster: "c-1", Node: Node{Name: "node-b.example.com"},
 		Interface: "eth0.100", KeyFile: "/etc/rota/k", Datapath: DatapathXDPGeneric,
 		Heartbeat: Heartbeat{10 * time.Millisecond, 50 * time.Millisecond, 7000, []string{"eth1", "eth2.7"}},
-		Quorum:    ownership.QuorumMajority, ExpectedNodes: 3,
+		Quorum:    ownership.QuorumMajority, ExpectedNodes: 3, Replay: false,
 		Pools: []Pool{{
 			Name: "app", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("2001:db8::10")},
 			Hash: flowhash.SourceNetwork, Prefix4: 16, Prefix6: 64, Buckets: 2, Seed: &seed,
@@ -217,7 +219,7 @@ func TestRefusals(t *testing.T) {
 		{"a key given twice", "cluster: a\ncluster: b\n", `f:2:1: mapping key "cluster" already defined at [1:1]; remove one of the two`},
 		{"a second document", minimal + "---\na: b\n", "f:8:1: a second document begins; "},
 		{"a misspelt key is not also missing", strings.Replace(minimal, "interface", "interfaces", 1), "f:2:1: interfaces: unknown; did you mean interface?"},
-		{"a key far from all", swap("zzzzzzz: 1"), "f:7:1: zzzzzzz: unknown; write api, cluster, datapath, expected_nodes, heartbeat, hooks, hooks_dir, interface, key_file, node, pools, quorum, signs or state_dir"},
+		{"a key far from all", swap("zzzzzzz: 1"), "f:7:1: zzzzzzz: unknown; write api, cluster, datapath, expected_nodes, heartbeat, hooks, hooks_dir, interface, key_file, node, pools, quorum, replay, signs or state_dir"},
 		{"an alias", swap("cluster: *x"), "f:1:10: cluster: is an anchor or alias, which are not read here; write a name such as web"},
 		{"a tag", swap("cluster: !!str x"), "f:1:10: cluster: is tagged, and tags are not read here; write a name such as web"},
 		{"a merge key", swap("<<: {a: b}"), "f:7:1: <<: unknown; write api"},

@@ -36,6 +36,7 @@ func newLoop(cfg *config.Config, h *host, own ownership.Config, tx *peer.Transpo
 		commands: commands{waiting: map[uint64]chan ownership.CommandDone{}},
 		sockets:  make(chan socketLook, 1), orders: make(chan func() error, ordersWaiting), done: make(chan struct{}),
 	}
+	l.replayer = newReplayer(cfg.Node.Name, h, l.events, log)
 	l.follow(cfg)
 	return l
 }

@@ -310,6 +310,7 @@ func (d *daemon) serve(ctx context.Context, socket net.Listener, signals Signals
 	d.rest.Go(func() { d.pins.run(inner) })
 	d.rest.Go(func() { d.letGo(inner) })
 	d.rest.Go(func() { d.tend(inner) })
+	d.rest.Go(func() { d.loop.replayer.run(inner) })
 
 	for _, w := range d.file().Warnings {
 		d.log.Warn(w.Error())

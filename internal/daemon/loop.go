@@ -31,6 +31,8 @@ type loop struct {
 	events *journal
 	herald *herald
 
+	replayer *replayer
+
 	open    func(peer.Payload) (*ownership.Beat, ownership.Path)
 	sent    uint64 // beats
 	detours *detours
@@ -318,6 +320,10 @@ func (l *loop) perform(effect ownership.Effect) error {
 		}
 	case ownership.Send:
 		return l.send(e.Beat, e.Direct)
+	case ownership.Replay:
+		l.replayer.ask(replay{pool: e.Pool, name: l.pools[e.Pool], buckets: e.Buckets, since: e.Since})
+	case ownership.Resend:
+		l.replayer.ask(replay{pool: e.Pool, name: l.pools[e.Pool], buckets: e.Buckets, since: e.Since, handOn: true})
 	case ownership.SetIncarnation:
 		return l.speakAs(e.Incarnation)
 	case ownership.CommandDone:

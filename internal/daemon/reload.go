@@ -159,6 +159,7 @@ func (d *daemon) show(p *picture, weight uint16) error {
 func (l *loop) follow(cfg *config.Config) {
 	before := l.pools
 	l.pools = nil
+	l.replayer.off.Store(!cfg.Replay)
 	var timeouts []time.Duration
 	for _, p := range cfg.Pools {
 		l.pools = append(l.pools, p.Name)

@@ -164,7 +164,7 @@ func (d *daemon) poolsOf(own ownership.Status, picture *picture) []api.Pool {
 			Lingering: api.Ranges(cfg.Buckets, ps.Lingering.Has),
 			Contested: api.Ranges(cfg.Buckets, ps.Contested.Has),
 			Datapath:  d.host.attachment.Mode().String(), Reason: d.host.attachment.Reason(),
-			DrainTimeoutMS: cfg.DrainTimeout.Milliseconds(),
+			DrainTimeoutMS: cfg.DrainTimeout.Milliseconds(), SYNs: d.loop.replayer.counts(cfg.Name),
 		}
 		for _, a := range cfg.Addresses {
 			p.Addresses = append(p.Addresses, a.String())
@@ -255,6 +255,9 @@ func (d *daemon) warnings(own ownership.Status, held bool) []api.Warning {
 	}
 	for _, w := range d.file().Warnings {
 		ws = append(ws, api.Warning{Code: "configuration", Text: w.Error()})
+	}
+	if d.file().Replay && !d.host.data.CanReplay() {
+		ws = append(ws, api.Warning{Code: api.WarnNoReplay, Text: datapath.ErrNoReplay.Error() + ": after a takeover, clients that asked meanwhile ask again after a second"})
 	}
 	if d.host.attachment.Mode() == datapath.ModeGeneric {
 		ws = append(ws, api.Warning{Code: "datapath-generic", Text: "generic XDP: " + d.host.attachment.Reason()})

@@ -99,19 +99,21 @@ func receive(program *ebpf.Program, ifindex int, frame []byte) error {
 	return nil
 }
 
-// Resend sends the SYNs on that this host dropped in buckets of a pool while it
-// lingered there, each since its bucket's time: to the cluster's MAC, for the
-// bucket's new owner, which had not begun yet when they came. No switch
+// Resend sends the SYNs on that this host dropped since a time (Now) in buckets of
+// a pool while it lingered there: to the cluster's MAC, for the
+// buckets' new owner, which had not begun yet when they came. No switch
 // learns anything new by them: they come from this node's own MAC.
-func (a *Attachment) Resend(pool int, since map[uint32]time.Duration) (Sent, error) {
+func (a *Attachment) Resend(pool int, buckets ownership.Bitmap, since time.Duration) (Sent, error) {
 	found, err := a.datapath.keptSyns(pool, func(s *keptSyn) bool {
-		began, handedOver := since[s.bucket]
-		return handedOver && s.state == ownership.Lingering && s.by >= began
+		return s.state == ownership.Lingering && s.by >= since && buckets.Has(s.bucket)
 	})
 	if err != nil {
 		return Sent{}, err
 	}
 	found, sent := newestOf(found)
+	if len(found) == 0 {
+		return sent, nil
+	}
 	frames := make([][]byte, len(found))
 	for i, s := range found {
 		copy(s.frame, a.datapath.options().Pools[pool].MAC)

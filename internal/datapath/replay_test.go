@@ -159,17 +159,13 @@ func TestResend(t *testing.T) {
 			port++
 			s.port = port
 			s.set(s.old, ownership.Lingering)
-			began := map[uint32]time.Duration{}
-			for b := range uint32(64) {
-				began[b] = before
-			}
 			s.send(tcpSYN, isn, 0, "")
 			if all := s.replies(); len(all) > 0 {
 				t.Fatalf("somebody answers: %v", all)
 			}
 			s.set(s.new, ownership.Contested)
 			s.old.Do(func() error {
-				got, err := s.old.attached.Resend(0, began)
+				got, err := s.old.attached.Resend(0, allBuckets(), before)
 				if got != (Sent{SYNs: 1}) {
 					t.Errorf("sent on: %+v", got)
 				}

@@ -67,6 +67,9 @@ func (d *Datapath) keptSyns(pool int, wanted func(s *keptSyn) bool) ([]keptSyn, 
 		return nil, fmt.Errorf("read the kept SYNs: %w", err)
 	}
 	arranged := d.arranged.Load()
+	if pool >= len(arranged.layout) {
+		return nil, fmt.Errorf("read the kept SYNs: there is no pool %d", pool)
+	}
 	newest := make(map[synFlow]keptSyn)
 	for i := range d.syns {
 		d.syns[i].each(arranged.layout[pool].place, func(k *kernelSyn) {

@@ -86,6 +86,9 @@ func (l *Lab) configText(node string) string {
 	if l.options.Quorum == "majority" {
 		line("expected_nodes: %d", l.options.Nodes)
 	}
+	if l.options.NoReplay {
+		line("replay: false")
+	}
 	line("signs:")
 	for _, kind := range config.SignKinds() {
 		line("  %s: %s", kind.Name, cmp.Or(strings.ReplaceAll(l.options.Signs[kind.Name], "{node}", node), "off"))

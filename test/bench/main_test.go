@@ -76,7 +76,14 @@ func must(t testing.TB, err error) {
 // cluster is a lab that ends with its benchmark. Its daemons do not run yet.
 func cluster(t testing.TB, nodes int, p profile) *lab.Lab {
 	t.Helper()
-	l, err := lab.New(lab.Options{Nodes: nodes, Interval: p.interval, Lease: p.lease, Idle: true, Binary: rota})
+	return clusterAs(t, p, lab.Options{Nodes: nodes})
+}
+
+// clusterAs is a cluster with other options.
+func clusterAs(t testing.TB, p profile, o lab.Options) *lab.Lab {
+	t.Helper()
+	o.Interval, o.Lease, o.Idle, o.Binary = p.interval, p.lease, true, rota
+	l, err := lab.New(o)
 	must(t, err)
 	must(t, l.Start(soon(t)))
 	t.Cleanup(func() {

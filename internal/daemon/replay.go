@@ -1,0 +1,124 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rota-cluster/rota/internal/api"
+	"github.com/rota-cluster/rota/internal/datapath"
+	"github.com/rota-cluster/rota/internal/ownership"
+)
+
+// replaysWaiting is how many may wait; what comes then is left out. A change of the
+// view asks for one in each pool.
+const replaysWaiting = ownership.MaxPools
+
+// replayer sends kept SYNs again when the state machine says that nobody has
+// answered them. It does so beside the loop, which must not wait for it.
+type replayer struct {
+	off    atomic.Bool // by configuration
+	node   string
+	host   *host
+	log    *slog.Logger
+	events *journal
+	asked  chan replay
+
+	mu   sync.Mutex
+	done map[string]api.Replays // by pool
+}
+
+// replay is one order: of ownership.Replay, or of ownership.Resend.
+type replay struct {
+	pool    int
+	name    string // of the pool
+	buckets ownership.Bitmap
+	since   ownership.Time
+	handOn  bool
+}
+
+func newReplayer(node string, h *host, events *journal, log *slog.Logger) *replayer {
+	return &replayer{
+		node: node, host: h, log: log, events: events,
+		asked: make(chan replay, replaysWaiting), done: make(map[string]api.Replays),
+	}
+}
+
+// ask never waits.
+func (r *replayer) ask(o replay) {
+	if r.off.Load() {
+		return
+	}
+	select {
+	case r.asked <- o:
+	default:
+		r.log.Warn("too many replays at once: clients of this one have to ask again", "pool", o.name)
+	}
+}
+
+// run carries out what is asked for until ctx is done. It works before the host's
+// services, but not before the beats, which have threads with real-time priority.
+func (r *replayer) run(ctx context.Context) {
+	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine, and its priority with it
+	tid := unix.Gettid()
+	// If it fails the work is done at the daemon's priority, which is no fault.
+	_ = unix.SchedSetAttr(tid, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL}, 0)
+	_ = unix.Setpriority(unix.PRIO_PROCESS, tid, urgentNice)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case o := <-r.asked:
+			if err := r.carryOut(o); err != nil {
+				r.log.Warn("clients have to ask again", "pool", o.name, "error", err)
+			}
+		}
+	}
+}
+
+func (r *replayer) carryOut(o replay) error {
+	if pools := r.host.data.Options().Pools; o.pool >= len(pools) || pools[o.pool].Name != o.name {
+		return nil // the pools have changed meanwhile, and clients ask again
+	}
+	send, what := r.host.attachment.Replay, "replayed %d SYNs that a dead node did not answer, in %d buckets"
+	if o.handOn {
+		send, what = r.host.attachment.Resend, "sent on %d SYNs that came while %d buckets changed hands"
+	}
+	sent, err := send(o.pool, o.buckets, o.since)
+	if sent != (datapath.Sent{}) {
+		text := "pool " + o.name + ": " + fmt.Sprintf(what, sent.SYNs, o.buckets.Count())
+		if sent.LeftOut > 0 {
+			text += fmt.Sprintf("; %d more were too many", sent.LeftOut)
+		}
+		r.events.add(api.Event{Time: time.Now(), Kind: ownership.NoteReplay.String(), Node: r.node, Text: text})
+		r.log.Info(text, "event", ownership.NoteReplay.String(), "node", r.node)
+		r.count(o, sent)
+	}
+	return err
+}
+
+func (r *replayer) count(o replay, sent datapath.Sent) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := r.done[o.name]
+	c.LeftOut += uint64(sent.LeftOut)
+	if o.handOn {
+		c.SentOn += uint64(sent.SYNs)
+	} else {
+		c.Replayed += uint64(sent.SYNs)
+	}
+	r.done[o.name] = c
+}
+
+// counts are the pool's so far.
+func (r *replayer) counts(pool string) api.Replays {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.done[pool]
+}
