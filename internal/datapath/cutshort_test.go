@@ -41,7 +41,10 @@ func TestAttachThatWasCutShortIsCompletedOrRemoved(t *testing.T) {
 							return err
 						}
 						a := &Attachment{service: dead.link, datapath: dead.datapath, programs: dead.datapath.Programs()}
-						t.Cleanup(func() { _ = a.Close() })
+						defer func() { _ = a.Close() }() // as its end does, what stands by a link goes
+						if err := a.prepareBehind(); err != nil {
+							return err
+						}
 						for _, step := range steps[:cut] {
 							if err := step(a, ownedBy(dead.link.Index, all)); err != nil {
 								return err
