@@ -211,3 +211,28 @@ func TestADiskFillsUp(t *testing.T) {
 	c.even()
 	c.unbroken("mended", clients, 2*time.Second)
 }
+
+// TestANodeFallsIll in every way that the lab knows: it leaves before anything
+// breaks, and the others say why.
+func TestANodeFallsIll(t *testing.T) {
+	c := started(t, lab.Options{Nodes: 3, Ailing: true})
+	c.even()
+	clients := c.clients(lab.ClientOptions{Live: 30, Every: 50 * time.Millisecond, NewEvery: 20 * time.Millisecond})
+	ill := c.Node(1)
+	for _, row := range []struct{ ailment, says string }{
+		{"memory", "memory_pressure: every task waited for memory 80.0 %"},
+		{"disk", "disk_space: "},
+		{"readonly", "gone read-only"},
+		{"records", "io_errors: 3 in the kernel's log in 10m0s, last: I/O error, dev sda"}, // the last: it is remembered
+	} {
+		must(t, ill.Ail(row.ailment))
+		c.until(ill, "to leave for "+row.ailment, func(s *api.Status) bool { return s.View.Agreed && !owning(s) })
+		c.tellsOthers(ill, row.says)
+		c.unbroken(row.ailment, clients, 2*time.Second)
+		must(t, ill.Cure(soon(t)))
+		if row.ailment != "records" {
+			c.even()
+		}
+	}
+	c.answeredBy(c.Client(), c.Others(ill)...)
+}

@@ -37,6 +37,7 @@ it is interrupted, and takes commands: cut, freeze, kill, heal, add, probe, …
 			if demo {
 				return Demo(ctx, o, out)
 			}
+			o.Ailing = true
 			return interactive(ctx, o, cmd.InOrStdin(), out)
 		},
 	}

@@ -31,16 +31,15 @@ type daemon struct {
 }
 
 // startDaemon starts the daemon inside the host. Its output is added to the log file.
-func startDaemon(h *segment.Host, binary, configFile, logFile string) (*daemon, error) {
+func startDaemon(h *segment.Host, cmd *exec.Cmd, logFile string) (*daemon, error) {
 	log, err := os.OpenFile(logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the daemon's log: %w", err)
 	}
 	defer log.Close() // the child has its own
-	cmd := exec.Command(binary, "run", "--config", configFile)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := h.Start(cmd); err != nil {
-		return nil, fmt.Errorf("start %s: %w", binary, err)
+		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
 	}
 	d := &daemon{process: cmd.Process, ended: make(chan struct{})}
 	go func() {

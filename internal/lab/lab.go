@@ -160,6 +160,13 @@ func (l *Lab) prepareNode(ctx context.Context) (*Node, error) {
 	if err := l.writeConfig(n.Name()); err != nil {
 		return nil, err
 	}
+	if l.options.Ailing {
+		b, err := newBody(l.bodyOf(n.Name()).dir)
+		if err != nil {
+			return nil, err
+		}
+		n.body = &b
+	}
 	return n, n.serve(ctx)
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os/exec"
 	"sync"
 	"syscall"
 	"time"
@@ -21,6 +22,7 @@ type Node struct {
 	host    *segment.Host
 	client  *api.Client
 	service *probe.Running[struct{}]
+	body    *body // nil unless it can fall ill
 
 	mu     sync.Mutex
 	daemon *daemon // the last one started
@@ -122,7 +124,11 @@ func (n *Node) Start() error {
 	if n.daemon != nil && n.daemon.running() {
 		return fmt.Errorf("%s: its daemon is running already", n.Name())
 	}
-	d, err := startDaemon(n.host, n.lab.options.Binary, n.ConfigFile(), n.LogFile())
+	cmd := exec.Command(n.lab.options.Binary, "run", "--config", n.ConfigFile())
+	if n.body != nil {
+		cmd = n.body.command(n.lab.options.Binary, "run", "--config", n.ConfigFile())
+	}
+	d, err := startDaemon(n.host, cmd, n.LogFile())
 	if err != nil {
 		return fmt.Errorf("%s: %w", n.Name(), err)
 	}
@@ -287,6 +293,9 @@ func (n *Node) close() error {
 	if n.service != nil {
 		_, err := n.service.Stop()
 		failed = append(failed, err)
+	}
+	if n.body != nil {
+		failed = append(failed, n.body.close())
 	}
 	return errors.Join(failed...)
 }

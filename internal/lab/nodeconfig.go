@@ -20,6 +20,8 @@ func (l *Lab) filesOf(node string) nodeFiles {
 	return nodeFiles{config: at("rota.yaml"), socket: at("rota.sock"), state: at("state"), log: at("rota.log"), hooks: at("hooks.d")}
 }
 
+func (l *Lab) bodyOf(node string) body { return body{filepath.Join(l.dir.path, node)} }
+
 func (l *Lab) keyFile() string { return filepath.Join(l.dir.path, "key") }
 
 func (l *Lab) writeKey() error {
@@ -89,12 +91,19 @@ func (l *Lab) configText(node string) string {
 	if l.options.NoReplay {
 		line("replay: false")
 	}
+	var seen map[string]string
+	if l.options.Ailing {
+		seen = l.bodyOf(node).signs()
+	}
 	line("signs:")
 	for _, kind := range config.SignKinds() {
-		line("  %s: %s", kind.Name, cmp.Or(strings.ReplaceAll(l.options.Signs[kind.Name], "{node}", node), "off"))
+		line("  %s: %s", kind.Name, cmp.Or(strings.ReplaceAll(l.options.Signs[kind.Name], "{node}", node), seen[kind.Name], "off"))
 	}
 	line("pools:")
 	for _, p := range l.options.Pools {
+		if l.options.Ailing && p.Checks == nil {
+			p.Checks = []string{`{name: http, http: "http://127.0.0.1/", interval: 200ms}`}
+		}
 		p.write(node, line)
 	}
 	return b.String()

@@ -44,6 +44,8 @@ type Options struct {
 	Snooping        bool // the switch looks at IGMP and MLD instead of flooding
 	// SecondPath: the nodes are on another network too, and their beats go by both.
 	SecondPath bool
+	// Ailing nodes can fall ill (Node.Ail), and have the signs and the check to notice.
+	Ailing bool
 	// Signs is what the nodes' configuration says of some signs, by name, as Pool.Checks. All others
 	// are off: most are of the host, which the nodes share.
 	Signs map[string]string

@@ -38,6 +38,10 @@ func orders() []order {
 		{"leave", "NODE…", "have the daemon drain, then end (SIGTERM)", inTurn((*Node).Leave)},
 		{"restart", "NODE…", "restart the daemon while the node serves on (rota restart)", inTurn((*Node).Upgrade)},
 		{"start", "NODE…", "start the daemon", toNodes((*Node).Start)},
+		{"ail", "NODE WHAT", "make the node ill: " + strings.Join(ailments, ", "), (*prompt).ail},
+		{"cure", "NODE…", "end what ail did", func(p *prompt, ctx context.Context, names []string) error {
+			return toNodes(func(n *Node) error { return n.Cure(ctx) })(p, ctx, names)
+		}},
 		{"add", "", "add a node", (*prompt).add},
 		{"load", "PROCESSES", "keep processors busy; 0 ends it", (*prompt).load},
 		{"reach", "", "how to reach the nodes and the client", (*prompt).reach},
@@ -153,6 +157,17 @@ func (p *prompt) heal(ctx context.Context, names []string) error {
 		failed = append(failed, n.Heal())
 	}
 	return errors.Join(failed...)
+}
+
+func (p *prompt) ail(_ context.Context, args []string) error {
+	if len(args) != 2 {
+		return errors.New("say which node and what ails it, e.g. a disk")
+	}
+	n, err := p.lab.NodeNamed(args[0])
+	if err != nil {
+		return err
+	}
+	return n.Ail(args[1])
 }
 
 func (p *prompt) add(ctx context.Context, _ []string) error {

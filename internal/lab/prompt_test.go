@@ -33,7 +33,7 @@ func (s *safeBuffer) String() string {
 
 func TestThePromptObeys(t *testing.T) {
 	name := fmt.Sprintf("prompt%d", os.Getpid())
-	o := Options{Name: name, Root: shortDir(t), Nodes: 2}
+	o := Options{Name: name, Root: shortDir(t), Nodes: 2, Ailing: true}
 	in, keyboard := io.Pipe()
 	var out safeBuffer
 	done := make(chan error)
@@ -65,6 +65,10 @@ func TestThePromptObeys(t *testing.T) {
 	say("status", "node-a  stopped")
 	say("start a", name+"> ")
 	say("add", "node-c comes")
+	say("ail c disk", name+"> ")
+	say("cure c", name+"> ")
+	say("ail c flu", `error: no ailment "flu"`)
+	say("ail c", "error: say which node")
 	say("loss c 5", name+"> ")
 	say("partition a,b c", name+"> ")
 	say("heal c", name+"> ")
