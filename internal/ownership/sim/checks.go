@@ -20,7 +20,7 @@ type checks struct {
 
 	free     []gap // each bucket's time without an owner
 	giver    []giver
-	heirs    []uint32 // since whose own time somebody else has accepted a bucket
+	heirs    []uint32 // since whose own time somebody else has begun to accept a bucket, be its lease over or not yet there
 	pairs    []pair
 	side     int // pairs are a square of that side
 	parts    []part
@@ -133,7 +133,6 @@ func (c *checks) gained(w *world, n *node, b int) {
 	c.accept[b] |= n.bit
 	g := &c.free[b]
 	c.giver[b] = giver{node: g.lost, handed: g.handed && others == 0}
-	c.heirs[b] = (c.heirs[b] | ^n.bit) &^ n.bit
 	if g.since != never {
 		c.closed(w, n, b, g)
 		g.since = never
@@ -295,7 +294,7 @@ func (c *checks) audit(w *world) {
 func (c *checks) auditTakeover(w *world) {
 	for b := range c.free {
 		g := &c.free[b]
-		if g.since == never {
+		if g.since == never || g.lost < 0 { // what nobody has had yet, nobody takes over
 			continue
 		}
 		if open := w.now - max(g.since, c.lastOp); open > c.bounds.takeover && w.served(w.poolAt(b), w.s.Healthy) {

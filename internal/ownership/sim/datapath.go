@@ -82,6 +82,9 @@ func (w *world) setState(n *node, b int, state ownership.BucketState) {
 	d := &n.datapath
 	from := d.states[b]
 	d.states[b] = state
+	if owns(state) && !owns(from) {
+		w.checks.heirs[b] = (w.checks.heirs[b] | ^n.bit) &^ n.bit
+	}
 	if d.accepts {
 		w.shift(n, b, from, state)
 	}

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rota-cluster/rota/internal/ownership"
@@ -35,7 +36,7 @@ func (w *world) replay(n *node, e ownership.Replay) {
 }
 
 // resend is a node that sends on what it dropped, of buckets that it handed over and
-// somebody has accepted since.
+// somebody has begun to accept since, or accepts.
 func (w *world) resend(n *node, e ownership.Resend) {
 	w.mix(uint64(e.Pool)<<32 | uint64(e.Buckets.Count()))
 	w.tell(n, "sends on what came to %d buckets of pool %s for %v", e.Buckets.Count(), w.s.Pools[n.places[e.Pool]].Name, w.ago(n, e.Since))
@@ -44,7 +45,7 @@ func (w *world) resend(n *node, e ownership.Resend) {
 		switch {
 		case owns(n.datapath.states[b]):
 			w.fail(RuleReplay, fmt.Sprintf("%s sends on what came to %s, which it accepts itself", n.spec.Label, w.bucketName(b)))
-		case w.checks.heirs[b]&n.bit == 0:
+		case w.checks.heirs[b]&n.bit == 0 && !slices.ContainsFunc(w.nodes, func(o *node) bool { return o != n && owns(o.datapath.states[b]) }):
 			w.fail(RuleReplay, fmt.Sprintf("%s sends on what came to %s, which nobody has accepted yet", n.spec.Label, w.bucketName(b)))
 		}
 	})
