@@ -59,7 +59,7 @@ type Config struct {
 	Datapath      Datapath
 	Heartbeat     Heartbeat
 	Quorum        ownership.Quorum
-	Replay        bool   // answer what came while nobody did, after a takeover or a handover
+	Replay        bool   // after a takeover, answer what came before it
 	ExpectedNodes int    // 1 … MaxNodes with QuorumMajority; 0 if not given
 	Pools         []Pool // 1 … MaxPools, sorted by name
 	Signs         []Sign // what the file says of them, sorted by name; SignsInForce has all

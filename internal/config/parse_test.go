@@ -64,7 +64,6 @@ func TestDefaults(t *testing.T) {
 		Interface: "eth0",
 		KeyFile:   "/etc/rota/key",
 		Heartbeat: Heartbeat{Interval: 50 * time.Millisecond, Lease: 300 * time.Millisecond, Port: 7479},
-		Replay:    true,
 		Pools: []Pool{{
 			Name: "web", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.10")},
 			Hash: flowhash.SourceAddressPort, Prefix4: 24, Prefix6: 64, Buckets: 4096,
@@ -90,7 +89,7 @@ datapath: xdp-generic
 heartbeat: {interval: 10ms, lease: 50ms, port: 7000, interfaces: [eth1, eth2.7]}
 quorum: majority
 expected_nodes: 3
-replay: false
+replay: true
 pools:
   - {name: zoo, addresses: ["2001:db8::1"], mac: unicast, hash: source-network/26/56, priority: 1, preempt: false}
   - name: app
@@ -143,7 +142,7 @@ state_dir: /s
 		File: "/etc/rota/rota.yaml", Cluster: "c-1", Node: Node{Name: "node-b.example.com"},
 		Interface: "eth0.100", KeyFile: "/etc/rota/k", Datapath: DatapathXDPGeneric,
 		Heartbeat: Heartbeat{10 * time.Millisecond, 50 * time.Millisecond, 7000, []string{"eth1", "eth2.7"}},
-		Quorum:    ownership.QuorumMajority, ExpectedNodes: 3, Replay: false,
+		Quorum:    ownership.QuorumMajority, ExpectedNodes: 3, Replay: true,
 		Pools: []Pool{{
 			Name: "app", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("2001:db8::10")},
 			Hash: flowhash.SourceNetwork, Prefix4: 16, Prefix6: 64, Buckets: 2, Seed: &seed,

@@ -23,7 +23,7 @@ const replaysWaiting = ownership.MaxPools
 // replayer sends kept SYNs again when the state machine says that nobody has
 // answered them. It does so beside the loop, which must not wait for it.
 type replayer struct {
-	off    atomic.Bool // by configuration
+	off    atomic.Bool // after a takeover, by configuration
 	node   string
 	host   *host
 	log    *slog.Logger
@@ -52,7 +52,7 @@ func newReplayer(node string, h *host, events *journal, log *slog.Logger) *repla
 
 // ask never waits.
 func (r *replayer) ask(o replay) {
-	if r.off.Load() {
+	if r.off.Load() && !o.handOn {
 		return
 	}
 	select {

@@ -49,8 +49,8 @@ type Options struct {
 	// Signs is what the nodes' configuration says of some signs, by name, as Pool.Checks. All others
 	// are off: most are of the host, which the nodes share.
 	Signs map[string]string
-	// NoReplay: clients that asked while nobody answered have to ask again.
-	NoReplay bool
+	// Replay: after a takeover the new owner answers what clients asked before it.
+	Replay bool
 
 	// Binary is what each node runs, as `BINARY run --config FILE`. Default: this program.
 	Binary string
