@@ -82,6 +82,9 @@ func (w *world) setState(n *node, b int, state ownership.BucketState) {
 	d := &n.datapath
 	from := d.states[b]
 	d.states[b] = state
+	if owns(from) && !owns(state) {
+		n.gaveUp[b] = w.now
+	}
 	if owns(state) && !owns(from) {
 		w.checks.heirs[b] = (w.checks.heirs[b] | ^n.bit) &^ n.bit
 	}

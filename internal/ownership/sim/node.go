@@ -63,6 +63,7 @@ type node struct {
 	queued, scheduled bool // a slow node waits for the processor; has it
 
 	datapath datapath
+	gaveUp   map[int]time.Duration // when it let go of a bucket last
 }
 
 func newNode(s *Scenario, id int, chances rng) *node {
@@ -72,6 +73,7 @@ func newNode(s *Scenario, id int, chances rng) *node {
 		clock:    clock{spec.Origin, spec.PPM},
 		file:     settings{pools: 1<<len(s.Pools) - 1, interval: s.Interval, lease: s.Lease},
 		datapath: newDatapath(s),
+		gaveUp:   make(map[int]time.Duration),
 	}
 }
 

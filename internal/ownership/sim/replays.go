@@ -45,10 +45,17 @@ func (w *world) resend(n *node, e ownership.Resend) {
 		switch {
 		case owns(n.datapath.states[b]):
 			w.fail(RuleReplay, fmt.Sprintf("%s sends on what came to %s, which it accepts itself", n.spec.Label, w.bucketName(b)))
-		case w.checks.heirs[b]&n.bit == 0 && !slices.ContainsFunc(w.nodes, func(o *node) bool { return o != n && owns(o.datapath.states[b]) }):
+		case w.checks.heirs[b]&n.bit == 0 && !slices.ContainsFunc(w.nodes, func(o *node) bool { return o != n && w.claimedLately(o, b) }):
 			w.fail(RuleReplay, fmt.Sprintf("%s sends on what came to %s, which nobody has accepted yet", n.spec.Label, w.bucketName(b)))
 		}
 	})
+}
+
+// claimedLately: the node accepts the bucket, lease apart, or has let go of it while a beat
+// that says otherwise may be on its way.
+func (w *world) claimedLately(o *node, b int) bool {
+	gaveUp, did := o.gaveUp[b]
+	return owns(o.datapath.states[b]) || did && w.now-gaveUp < w.s.Lease
 }
 
 func (w *world) eachBucket(pool int, buckets ownership.Bitmap, do func(b int)) {
