@@ -47,7 +47,7 @@ test: ## run all tests (root; TESTFLAGS=-v tells every test)
 lint: $(GOLANGCI) ## run the linters, the import rules among them, and show that those catch something
 	@.ci/prerequisites go shellcheck
 	$(GOLANGCI) run --allow-parallel-runners ./...
-	shellcheck $$(grep -rlE '^#!.*sh' --exclude-dir=.git --exclude-dir=bin .)
+	shellcheck $$(grep -rlE '^#!.*sh' --exclude-dir=.git --exclude-dir=bin --exclude='*.md' .)
 	.ci/lint-proof $(abspath $(GOLANGCI))
 
 $(GOLANGCI):
