@@ -57,7 +57,7 @@ func (c *checks) auditActive(w *world, pool int) {
 	}
 	// Between two times of agreement with one change between them, nobody takes it from
 	// one that still can serve and whose priority is as high.
-	if s := &c.settled; s.valid && s.ops == 1 && s.single && s.owner[first] >= 0 {
+	if s := &c.settled; s.valid && s.ops == 1 && s.single && s.owner[first] >= 0 && int(s.owner[first]) < len(w.nodes) {
 		before := w.nodes[s.owner[first]]
 		stayed := able&before.bit != 0 && before.started <= s.at
 		if stayed && before != active && (!spec.Preempt || before.spec.Priority == active.spec.Priority) {

@@ -74,7 +74,7 @@ func (w *world) performOn(n *node, op *Op) {
 		n.draining = false
 		w.order(n, ownership.Resume{})
 	case Forget:
-		n.kept = nil
+		n.kept, n.restart.state = nil, nil
 		w.checks.pins.forgotten(w, n)
 		if n.machine != nil {
 			w.start(n, n.config)
