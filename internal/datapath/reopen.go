@@ -23,7 +23,7 @@ type Identity struct {
 var mapsOf = []string{configMap, ".data.control", liveMap, rotaMapRotaTables, rotaMapRotaVerdicts, rotaMapRotaBuckets, rotaMapRotaSyns}
 
 // Inspect reads the identity of a set of programs from the maps that one of
-// them uses (ebpf.ProgramInfo.MapIDs).
+// its filters uses (ebpf.ProgramInfo.MapIDs); announcer and guard have no use for it.
 func Inspect(ids []ebpf.MapID) (Identity, error) {
 	found, err := openMaps(ids)
 	defer closeMaps(found)

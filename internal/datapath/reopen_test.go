@@ -95,7 +95,7 @@ func TestReopenRefuses(t *testing.T) {
 func TestInspect(t *testing.T) {
 	d := loadForTest(t, testOptions())
 	want := Identity{ABI: ABI, Fingerprint: testOptions().Fingerprint()}
-	for _, p := range []*ebpf.Program{d.programs.RotaXdp, d.programs.RotaTc, d.programs.RotaAdopt, d.programs.RotaAnnounce, d.programs.RotaGuard} {
+	for _, p := range []*ebpf.Program{d.programs.RotaXdp, d.programs.RotaTc, d.programs.RotaAdopt} {
 		if got, err := Inspect(mapIDs(t, p)); err != nil || got != want {
 			t.Errorf("%v: identity %v (%v), want %v", p, got, err, want)
 		}
