@@ -13,25 +13,14 @@ import (
 // loaded with other options. It is to be replaced.
 var ErrIncompatible = errors.New("cannot be taken over")
 
-// Identity tells what programs that were found attached were loaded with.
-type Identity struct {
+// identity tells what programs that were found attached were loaded with.
+type identity struct {
 	ABI         uint32
 	Fingerprint uint64 // of Options
 }
 
 // mapsOf are the maps that a set of programs shares, by their names in the kernel.
 var mapsOf = []string{configMap, ".data.control", liveMap, rotaMapRotaTables, rotaMapRotaVerdicts, rotaMapRotaBuckets, rotaMapRotaSyns}
-
-// Inspect reads the identity of a set of programs from the maps that one of
-// its filters uses (ebpf.ProgramInfo.MapIDs); announcer and guard have no use for it.
-func Inspect(ids []ebpf.MapID) (Identity, error) {
-	found, err := openMaps(ids)
-	defer closeMaps(found)
-	if err != nil {
-		return Identity{}, err
-	}
-	return identify(found)
-}
 
 // Reopen loads the programs anew upon the maps that programs found attached
 // use, so that old and new share tables, lease and counters while the old are
@@ -57,7 +46,7 @@ func reopen(o Options, maps []ebpf.MapID) (*Datapath, error) {
 	if err != nil {
 		return nil, err
 	}
-	if want := (Identity{ABI: ABI, Fingerprint: o.Fingerprint()}); id != want {
+	if want := (identity{ABI: ABI, Fingerprint: o.Fingerprint()}); id != want {
 		return nil, fmt.Errorf("programs of ABI %d, options %016x: %w by ABI %d, options %016x",
 			id.ABI, id.Fingerprint, ErrIncompatible, want.ABI, want.Fingerprint)
 	}
@@ -103,14 +92,14 @@ func closeMaps(maps map[string]*ebpf.Map) {
 
 // identify reads the start of the programs' configuration, whose layout is
 // the same in every ABI, and for what options of ours they are arranged now.
-func identify(found map[string]*ebpf.Map) (Identity, error) {
+func identify(found map[string]*ebpf.Map) (identity, error) {
 	m := found[configMap]
 	if m == nil {
-		return Identity{}, fmt.Errorf("programs without rota's configuration: %w", ErrIncompatible)
+		return identity{}, fmt.Errorf("programs without rota's configuration: %w", ErrIncompatible)
 	}
 	raw, err := m.LookupBytes(uint32(0))
 	if err != nil || len(raw) < 16 {
-		return Identity{}, fmt.Errorf("read the configuration of programs: %w (%w)", ErrIncompatible, err)
+		return identity{}, fmt.Errorf("read the configuration of programs: %w (%w)", ErrIncompatible, err)
 	}
 	id := decodeIdentity(raw)
 	if id.ABI != ABI {
@@ -142,8 +131,8 @@ func arrangementOf(m *ebpf.Map) (*kernelArrangement, error) {
 	return &l.Version[l.Current%versions], nil
 }
 
-func decodeIdentity(raw []byte) Identity {
-	return Identity{
+func decodeIdentity(raw []byte) identity {
+	return identity{
 		ABI:         binary.NativeEndian.Uint32(raw),
 		Fingerprint: binary.NativeEndian.Uint64(raw[8:]),
 	}

@@ -91,16 +91,3 @@ func TestReopenRefuses(t *testing.T) {
 	// Nothing happened to the old ones.
 	expectVerdict(t, old, frame(ip4(client4, web4, tcp(1234, 80, tcpSYN))), PassMine)
 }
-
-func TestInspect(t *testing.T) {
-	d := loadForTest(t, testOptions())
-	want := Identity{ABI: ABI, Fingerprint: testOptions().Fingerprint()}
-	for _, p := range []*ebpf.Program{d.programs.RotaXdp, d.programs.RotaTc, d.programs.RotaAdopt} {
-		if got, err := Inspect(mapIDs(t, p)); err != nil || got != want {
-			t.Errorf("%v: identity %v (%v), want %v", p, got, err, want)
-		}
-	}
-	if _, err := Inspect([]ebpf.MapID{1 << 30}); err == nil {
-		t.Error("no error for a map that is not there")
-	}
-}
