@@ -33,8 +33,6 @@ func (c *Config) Compare(next *Config) Change {
 	fixed("expected_nodes", c.ExpectedNodes, next.ExpectedNodes)
 	fixed("api.socket", c.API.Socket, next.API.Socket)
 	fixed("state_dir", c.StateDir, next.StateDir)
-	fixed("hooks_dir", c.HooksDir, next.HooksDir)
-	fixed("hooks", fmt.Sprint(c.Hooks), fmt.Sprint(next.Hooks))
 
 	d.tell("node.weight", c.Node.Weight, next.Node.Weight)
 	d.tell("node.priority", c.Node.Priority, next.Node.Priority)
@@ -43,6 +41,10 @@ func (c *Config) Compare(next *Config) Change {
 	d.tell("heartbeat.interval", short(c.Heartbeat.Interval), short(next.Heartbeat.Interval))
 	d.tell("heartbeat.lease", short(c.Heartbeat.Lease), short(next.Heartbeat.Lease))
 	d.tell("heartbeat.interfaces", orNone(c.Heartbeat.Interfaces), orNone(next.Heartbeat.Interfaces))
+	d.tell("hooks_dir", c.HooksDir, next.HooksDir)
+	if fmt.Sprint(c.Hooks) != fmt.Sprint(next.Hooks) {
+		d.Lines = append(d.Lines, "hooks: changed")
+	}
 	for _, p := range next.Pools {
 		if i := c.pool(p.Name); i >= 0 {
 			d.comparePools(next, c.Pools[i], p)

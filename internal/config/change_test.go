@@ -31,6 +31,7 @@ func TestCompare(t *testing.T) {
 		{"port", "pools:", "heartbeat: {port: 7000}\npools:", nil, "heartbeat.port"},
 		{"quorum", "pools:", "quorum: majority\nexpected_nodes: 3\npools:", nil, "quorum expected_nodes"},
 		{"datapath", "pools:", "datapath: tc\npools:", nil, "datapath"},
+		{"hooks", "pools:", "hooks_dir: /x\nhooks: [{command: /bin/true}]\npools:", []string{"hooks_dir: /x, was /etc/rota/hooks.d", "hooks: changed"}, ""},
 		{"state_dir", "pools:", "state_dir: /x\npools:", nil, "state_dir"},
 	} {
 		if !strings.Contains(base, c.from) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rota-cluster/rota/internal/api"
 	"github.com/rota-cluster/rota/internal/config"
+	"github.com/rota-cluster/rota/internal/hook"
 	"github.com/rota-cluster/rota/internal/netcfg"
 	"github.com/rota-cluster/rota/internal/ownership"
 )
@@ -44,6 +45,9 @@ func (d *daemon) Reload(ctx context.Context) (api.Reloaded, error) {
 		return api.Reloaded{}, &api.Error{Code: api.CodeRefused, Message: err.Error()}
 	}
 	if _, err := newWard(next, d.log); err != nil { // a check's certificates cannot be read
+		return api.Reloaded{}, &api.Error{Code: api.CodeRefused, Message: err.Error()}
+	}
+	if err := hook.Judge(next.Hooks, d.file().Hooks); err != nil {
 		return api.Reloaded{}, &api.Error{Code: api.CodeRefused, Message: err.Error()}
 	}
 	to := was.after(next, keys.Hash, now())
@@ -121,6 +125,7 @@ func (d *daemon) become(ctx context.Context, was, to *picture, next *config.Conf
 			weight = next.Node.Weight
 		}
 		d.filed.Store(next)
+		d.hooks.Use(next.Hooks, next.HooksDir)
 		return d.show(to, weight)
 	})
 }

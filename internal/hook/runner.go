@@ -39,6 +39,8 @@ type Runner struct {
 	woken chan struct{}
 
 	mu      sync.Mutex
+	hooks   []config.Hook     // in force
+	dir     string            // in force
 	lines   map[string]*line  // by command
 	refused map[string]string // why, as it was told last; by path
 }
@@ -48,7 +50,15 @@ func New(o Options) *Runner {
 	if o.Start == nil {
 		o.Start = (*exec.Cmd).Start
 	}
-	return &Runner{o: o, woken: make(chan struct{}, 1), lines: make(map[string]*line), refused: make(map[string]string)}
+	return &Runner{o: o, hooks: o.Hooks, dir: o.Dir, woken: make(chan struct{}, 1), lines: make(map[string]*line), refused: make(map[string]string)}
+}
+
+// Use replaces the hooks and the folder: what happens from now on is told to these.
+// Commands that are running, and what waits for them, are let be.
+func (r *Runner) Use(hooks []config.Hook, dir string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.hooks, r.dir = hooks, dir
 }
 
 // Tell hands an event over; it does not wait.
@@ -150,22 +160,25 @@ func (c command) name() string { return strings.Join(c.words, " ") }
 // commands are those that are to be told of the event: the configured ones in
 // the order of the file, then the folder's by name.
 func (r *Runner) commands(e *Event) []command {
+	r.mu.Lock()
+	hooks, dir := r.hooks, r.dir
+	r.mu.Unlock()
 	var all []command
-	for _, h := range r.o.Hooks {
+	for _, h := range hooks {
 		if len(h.On) == 0 || slices.Contains(h.On, e.Event) {
 			all = append(all, command{h.Command, h.Timeout})
 		}
 	}
-	entries, err := os.ReadDir(r.o.Dir) // sorted
+	entries, err := os.ReadDir(dir) // sorted
 	if err != nil && !os.IsNotExist(err) {
-		r.refuse(r.o.Dir, err.Error())
+		r.refuse(dir, err.Error())
 	}
 	for _, entry := range entries {
 		// What editors leave is no hook, nor is what cannot be executed.
 		if n := entry.Name(); n[0] == '.' || n[len(n)-1] == '~' {
 			continue
 		}
-		path := filepath.Join(r.o.Dir, entry.Name())
+		path := filepath.Join(dir, entry.Name())
 		if s, err := os.Stat(path); err == nil && s.Mode().IsRegular() && s.Mode()&0o111 != 0 {
 			all = append(all, command{[]string{path}, config.DefaultHookTimeout})
 		}

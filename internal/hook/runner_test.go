@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -262,6 +263,62 @@ func TestUntrustworthy(t *testing.T) {
 				t.Errorf("it ran: %q", got)
 			}
 		})
+	}
+}
+
+// TestOtherHooks while it runs: what happens from then on is told to those.
+func TestOtherHooks(t *testing.T) {
+	r := newRig(t, config.Hook{Command: []string{"DIR/before"}, Timeout: patience})
+	for _, name := range []string{"before", "after", "hooks.d/folder", "other"} {
+		r.script(name, `echo "$0 $ROTA_REASON" >> `+r.dir+`/told`)
+	}
+	if err := os.Mkdir(r.dir+"/other.d", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(r.dir+"/other", r.dir+"/other.d/other"); err != nil {
+		t.Fatal(err)
+	}
+	stop := r.run()
+	r.Tell(Event{Event: config.HookState, Reason: "1"})
+	r.until("two of the first event", func() bool { return len(r.lines("told")) == 2 })
+	r.Use([]config.Hook{{Command: []string{r.dir + "/after"}, Timeout: patience}}, r.dir+"/other.d")
+	r.Tell(Event{Event: config.HookState, Reason: "2"})
+	stop()
+	got := r.lines("told")
+	slices.Sort(got)
+	want := []string{r.dir + "/after 2", r.dir + "/before 1", r.dir + "/hooks.d/folder 1", r.dir + "/other.d/other 2"}
+	if !slices.Equal(got, want) {
+		t.Errorf("told %q, want %q", got, want)
+	}
+}
+
+// TestJudge names the first hook that would not be run, of those that are new.
+func TestJudge(t *testing.T) {
+	r := newRig(t)
+	good, open, none := r.script("good", ""), r.script("open", ""), r.dir+"/none"
+	if err := os.Chmod(open, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	hooks := func(paths ...string) (all []config.Hook) {
+		for _, p := range paths {
+			all = append(all, config.Hook{Command: []string{p}})
+		}
+		return all
+	}
+	for _, row := range []struct {
+		what         string
+		next, before []config.Hook
+		want         string
+	}{
+		{"all is well", hooks(good), nil, ""},
+		{"one that is not there", hooks(good, none), nil, "hooks[1].command: "},
+		{"one that others may write", hooks(open), hooks(none), "hooks[0].command: "},
+		{"one that was there before", hooks(open, good), hooks(good, open), ""},
+	} {
+		err := Judge(row.next, row.before)
+		if row.want == "" && err != nil || row.want != "" && (err == nil || !strings.HasPrefix(err.Error(), row.want)) {
+			t.Errorf("%s: %v, want %q", row.what, err, row.want)
+		}
 	}
 }
 

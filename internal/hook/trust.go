@@ -5,8 +5,25 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
+
+	"github.com/rota-cluster/rota/internal/config"
 )
+
+// Judge finds the first hook that is not among those before and would not be run.
+func Judge(hooks, before []config.Hook) error {
+	for i, h := range hooks {
+		had := slices.ContainsFunc(before, func(b config.Hook) bool { return b.Command[0] == h.Command[0] })
+		if had {
+			continue
+		}
+		if err := trustworthy(h.Command[0]); err != nil {
+			return fmt.Errorf("hooks[%d].command: %w", i, err)
+		}
+	}
+	return nil
+}
 
 // trustworthy refuses what others than root could have written: the file, the
 // folder that holds it, and the one that holds a link to it.
