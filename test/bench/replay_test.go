@@ -1,14 +1,10 @@
 package bench
 
 import (
-	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
-	"net"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -132,7 +128,7 @@ func BenchmarkReset(b *testing.B) {
 				agree(b, l, l.Others(lost)...)
 				waited := knock(b, conns[lost.Name()])
 				for _, c := range conns[l.Node(0).Name()] {
-					must(b, c.ask())
+					must(b, c.Ask(patience))
 				}
 				p99, most := quantile(waited, 0.99), quantile(waited, 1)
 				b.Logf("beat %s, lease %s: %d connections of the lost node were reset, 99 %% within %s, max %s",
@@ -146,51 +142,22 @@ func BenchmarkReset(b *testing.B) {
 	}
 }
 
-// spoken is a connection on which the service has answered.
-type spoken struct {
-	net.Conn
-	answers *bufio.Reader
-	node    string
-}
-
-// ask sends a line and waits for the answer, which begins with the node's name.
-func (s *spoken) ask() error {
-	if err := s.SetDeadline(time.Now().Add(patience)); err != nil {
-		return err
-	}
-	if _, err := fmt.Fprintln(s, "hello"); err != nil {
-		return err
-	}
-	answer, err := s.answers.ReadString('\n')
-	s.node, _, _ = strings.Cut(answer, " ")
-	return err
-}
-
 // open has n connections, by the node that answers on them.
-func open(b *testing.B, client *probe.Client, n int) map[string][]*spoken {
+func open(b *testing.B, client *probe.Client, n int) map[string][]*probe.Conn {
 	b.Helper()
-	conns := make(map[string][]*spoken)
-	must(b, client.Host().Run(func() error {
-		for range n {
-			c, err := net.DialTCP("tcp", nil, net.TCPAddrFromAddrPort(lines()))
-			if err != nil {
-				return err
-			}
-			b.Cleanup(func() { _ = c.Close() })
-			s := &spoken{Conn: c, answers: bufio.NewReader(c)}
-			if err := s.ask(); err != nil {
-				return err
-			}
-			conns[s.node] = append(conns[s.node], s)
-		}
-		return nil
-	}))
+	conns := make(map[string][]*probe.Conn)
+	for range n {
+		c, err := client.Dial(lines(), patience)
+		must(b, err)
+		b.Cleanup(func() { _ = c.Close() }) // it may be broken
+		conns[c.Node] = append(conns[c.Node], c)
+	}
 	return conns
 }
 
 // knock sends something on each connection and tells, sorted, how long it took
 // until it was reset.
-func knock(b *testing.B, conns []*spoken) []time.Duration {
+func knock(b *testing.B, conns []*probe.Conn) []time.Duration {
 	b.Helper()
 	if len(conns) == 0 {
 		b.Fatal("the lost node had no connection")
@@ -198,7 +165,7 @@ func knock(b *testing.B, conns []*spoken) []time.Duration {
 	var waited []time.Duration
 	for _, c := range conns {
 		began := time.Now()
-		if err := c.ask(); !errors.Is(err, unix.ECONNRESET) {
+		if err := c.Ask(patience); !errors.Is(err, unix.ECONNRESET) {
 			b.Fatalf("not reset but: %v", err)
 		}
 		waited = append(waited, time.Since(began))
