@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -168,7 +169,7 @@ func (d *daemon) runOn(ctx context.Context, signals Signals) (err error) {
 // settle sets up the host and what talks to the peers: in the place of a daemon that
 // restarted, if it has left what can be carried on, or anew.
 func (d *daemon) settle(keys config.Keys, link netcfg.Link, frames *netcfg.FrameCounter) error {
-	left, err := takeEstate(d.file(), link)
+	left, err := findEstate(d.file(), link)
 	if err == nil {
 		err = d.settleWith(left, keys, link, frames)
 		if err == nil {
@@ -176,6 +177,9 @@ func (d *daemon) settle(keys config.Keys, link netcfg.Link, frames *netcfg.Frame
 		}
 	}
 	if !errors.Is(err, errNothingLeft) {
+		if failed := takeEstate(d.file()); !errors.Is(failed, fs.ErrNotExist) {
+			err = errors.Join(err, failed)
+		}
 		d.log.Warn("cannot carry on after the restart, starts anew", "because", err)
 	}
 	return d.settleWith(nil, keys, link, frames)
@@ -264,7 +268,10 @@ func (d *daemon) connect(keys config.Keys, left *estate) error {
 	if d.unfit = ""; left == nil {
 		return nil
 	}
-	if err := d.loop.carryOn(left, own); err != nil {
+	if err = d.loop.carryOn(left, own); err == nil {
+		err = takeEstate(cfg)
+	}
+	if err != nil {
 		return errors.Join(err, tx.Close())
 	}
 	d.unfit = left.Node.Unfit

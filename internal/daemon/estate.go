@@ -30,7 +30,8 @@ func EstateFormat() string {
 }
 
 // estate is what a daemon that restarts leaves to the next. It is used once, by
-// one daemon: whoever reads it has the interface's lock, and has taken it away.
+// one daemon: whoever reads it has the interface's lock, and takes it away before its first
+// beat. So one that dies before that may be followed by another that carries on.
 type estate struct {
 	Format string
 	// Boot and Asleep tell whether the clock has run on since, and has told all the time.
@@ -77,15 +78,15 @@ func estatePath(cfg *config.Config) string { return filepath.Join(cfg.StateDir, 
 // errNothingLeft: the daemon before did not restart, it ended.
 var errNothingLeft = errors.New("nothing is left")
 
-// takeEstate takes what the daemon before has left, whether or not it can be
+// findEstate reads what the daemon before has left; the error tells why it cannot be
 // carried on. The caller has the interface's lock.
-func takeEstate(cfg *config.Config, link netcfg.Link) (*estate, error) {
+func findEstate(cfg *config.Config, link netcfg.Link) (*estate, error) {
 	path := estatePath(cfg)
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errNothingLeft
 	}
-	if err = errors.Join(err, os.Remove(path)); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	var l estate
@@ -94,6 +95,9 @@ func takeEstate(cfg *config.Config, link netcfg.Link) (*estate, error) {
 	}
 	return &l, l.check(cfg, link)
 }
+
+// takeEstate takes it away, whether or not it is carried on.
+func takeEstate(cfg *config.Config) error { return os.Remove(estatePath(cfg)) }
 
 // check tells why it cannot be carried on here and now.
 func (l *estate) check(cfg *config.Config, link netcfg.Link) error {

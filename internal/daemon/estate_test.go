@@ -52,10 +52,15 @@ func TestAnEstateIsTakenOnceAndInTime(t *testing.T) {
 		if err := replaceFile(estatePath(cfg), string(text)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := takeEstate(cfg, link); (err == nil) != row.fits {
-			t.Errorf("%s: %v", row.what, err)
+		for range 2 { // the first to look may have died before it took it
+			if _, err := findEstate(cfg, link); (err == nil) != row.fits {
+				t.Errorf("%s: %v", row.what, err)
+			}
 		}
-		if _, err := takeEstate(cfg, link); !errors.Is(err, errNothingLeft) {
+		if err := takeEstate(cfg); err != nil {
+			t.Error(err)
+		}
+		if _, err := findEstate(cfg, link); !errors.Is(err, errNothingLeft) {
 			t.Errorf("%s: taken twice: %v", row.what, err)
 		}
 	}

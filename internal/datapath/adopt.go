@@ -25,8 +25,9 @@ type Found struct {
 }
 
 // Adopt is Load on an interface that an earlier daemon may have left in any
-// state. Before anything else it ends the lease of whatever stands there, so
-// that nothing is accepted that this daemon has not agreed to. Then it takes
+// state. Before it returns it ends the lease of whatever stands there, so that
+// nothing is accepted that this daemon has not agreed to; not sooner, because to load
+// programs takes long, and the peers may hold for the dead what its lease still covers. It takes
 // over the maps if they are fit, with every bucket foreign, or makes new ones.
 // Attach then replaces the programs.
 func Adopt(o Options, link netcfg.Link) (*Datapath, Found, error) {
@@ -37,27 +38,35 @@ func Adopt(o Options, link netcfg.Link) (*Datapath, Found, error) {
 	// Another interface's daemon may have its guard or announcer here: a set is ours by its filter.
 	present = slices.DeleteFunc(present, func(s standing) bool { return !s.filters() })
 	found := Found{Filters: len(present)}
-	for _, maps := range sets(present) {
-		if err := found.expire(maps); err != nil {
-			return nil, found, fmt.Errorf("end the lease of what stands on %s: %w", link.Name, err)
-		}
+	d, failed := found.reuse(o, sets(present))
+	if d == nil && failed == nil {
+		d, failed = Load(o)
 	}
 	for _, maps := range sets(present) {
-		d, err := Reopen(o, maps)
+		if err := found.expire(maps); err != nil {
+			failed = errors.Join(failed, fmt.Errorf("end the lease of what stands on %s: %w", link.Name, err))
+		}
+	}
+	if failed == nil && found.Reused {
+		failed = d.disown()
+	}
+	if failed != nil && d != nil {
+		failed, d = errors.Join(failed, d.Close()), nil
+	}
+	return d, found, failed
+}
+
+// reuse takes over the maps of the first set that is fit, if there is one.
+func (f *Found) reuse(o Options, present map[ebpf.MapID][]ebpf.MapID) (*Datapath, error) {
+	for _, maps := range present {
+		d, err := reopen(o, maps)
 		if errors.Is(err, ErrIncompatible) {
 			continue
 		}
-		if err != nil {
-			return nil, found, err
-		}
-		if err := d.disown(); err != nil {
-			return nil, found, errors.Join(err, d.Close())
-		}
-		found.Reused = true
-		return d, found, nil
+		f.Reused = err == nil
+		return d, err
 	}
-	d, err := Load(o)
-	return d, found, err
+	return nil, nil
 }
 
 // CarryOn is Adopt for a daemon that knows all that the one before it knew: lease
