@@ -86,8 +86,19 @@ func (d *daemon) mayBecome(to *picture) error {
 	if err != nil {
 		return err
 	}
-	_, err = netcfg.Preflight(link, without(addressesOf(to.cfg), d.host.addresses()))
-	return err
+	if err := netcfg.Fit(link); err != nil {
+		return err
+	}
+	for _, p := range to.cfg.Pools {
+		taken, err := netcfg.Foreign(link, without(p.Addresses, d.host.addresses()))
+		if err != nil {
+			return err
+		}
+		if len(taken) > 0 {
+			return fmt.Errorf("pools[%s].addresses: %w", p.Name, taken[0])
+		}
+	}
+	return nil
 }
 
 // become does it, step by step; if one fails, those before are undone.
@@ -266,7 +277,7 @@ func (h *host) add(was, to *config.Config) error {
 	for _, p := range to.Pools {
 		mac := p.ClusterMAC(to.Cluster)
 		if err = netcfg.Receive(h.link, netcfg.Reception{MAC: mac, Group: p.Group(to.Cluster)}); err != nil {
-			err = fmt.Errorf("pool %s: %w", p.Name, err)
+			err = fmt.Errorf("pools[%s].mac: %w", p.Name, err)
 			break
 		}
 		for _, a := range without(p.Addresses, had) {
@@ -279,7 +290,7 @@ func (h *host) add(was, to *config.Config) error {
 			}
 		}
 		if err != nil {
-			err = fmt.Errorf("pool %s: %w", p.Name, err)
+			err = fmt.Errorf("pools[%s].addresses: %w", p.Name, err)
 			break
 		}
 	}
