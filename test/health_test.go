@@ -212,6 +212,20 @@ func TestADiskFillsUp(t *testing.T) {
 	c.unbroken("mended", clients, 2*time.Second)
 }
 
+// tellsStory expects that a node's events have these words, one after the other.
+func tellsStory(t *testing.T, n *lab.Node, words ...string) {
+	t.Helper()
+	story := order(t, "events", "--socket", n.Socket())
+	rest := story
+	for _, w := range words {
+		_, after, ok := strings.Cut(rest, w)
+		if !ok {
+			t.Fatalf("%s does not tell %q after what comes before it:\n%s", n.Name(), w, story)
+		}
+		rest = after
+	}
+}
+
 // TestANodeFallsIll in every way that the lab knows: it leaves before anything
 // breaks, and the others say why.
 func TestANodeFallsIll(t *testing.T) {
@@ -222,13 +236,15 @@ func TestANodeFallsIll(t *testing.T) {
 	for _, row := range []struct{ ailment, says string }{
 		{"memory", "memory_pressure: every task waited for memory 80.0 %"},
 		{"disk", "disk_space: "},
-		{"readonly", "gone read-only"},
+		{"readonly", "read_only: "},
 		{"records", "io_errors: 3 in the kernel's log in 10m0s, last: I/O error, dev sda"}, // the last: it is remembered
 	} {
 		must(t, ill.Ail(row.ailment))
 		c.until(ill, "to leave for "+row.ailment, func(s *api.Status) bool { return s.View.Agreed && !owning(s) })
 		c.tellsOthers(ill, row.says)
 		c.unbroken(row.ailment, clients, 2*time.Second)
+		tellsStory(t, ill, " sign: "+strings.SplitN(row.says, ":", 2)[0], " health: pool web: weight 0, was 100: ", " view-cleared: ")
+		tellsStory(t, c.Node(0), " "+ill.Name()+" peer-health: pool web: weight 0, was 100: ", ill.Name()+" weighs 0")
 		must(t, ill.Cure(soon(t)))
 		if row.ailment != "records" {
 			c.even()

@@ -121,6 +121,17 @@ func (c *Client) Reload(ctx context.Context) (Reloaded, error) {
 // Events hands over the events after since, and with follow those to come
 // until the context ends or each returns an error.
 func (c *Client) Events(ctx context.Context, since uint64, follow bool, each func(Event) error) error {
+	return c.EventsJSON(ctx, since, follow, func(raw json.RawMessage) error {
+		var e Event
+		if err := json.Unmarshal(raw, &e); err != nil {
+			return fmt.Errorf("the answer on %s cannot be read: %w", c.socket, err)
+		}
+		return each(e)
+	})
+}
+
+// EventsJSON hands over events as the daemon words them.
+func (c *Client) EventsJSON(ctx context.Context, since uint64, follow bool, each func(json.RawMessage) error) error {
 	path := fmt.Sprintf("/v1/events?since=%d", since)
 	if follow {
 		path += "&follow=1"
@@ -131,14 +142,14 @@ func (c *Client) Events(ctx context.Context, since uint64, follow bool, each fun
 	}
 	defer resp.Body.Close()
 	for dec := json.NewDecoder(resp.Body); ; {
-		var e Event
-		if err := dec.Decode(&e); err != nil {
+		var raw json.RawMessage
+		if err := dec.Decode(&raw); err != nil {
 			if errors.Is(err, io.EOF) && ctx.Err() == nil && !follow {
 				return nil
 			}
 			return c.trouble(ctx, err)
 		}
-		if err := each(e); err != nil {
+		if err := each(raw); err != nil {
 			return err
 		}
 	}

@@ -11,4 +11,6 @@ type Event struct {
 	View  string    `json:"view,omitempty"`
 	Text  string    `json:"text"`            // one line in plain words
 	Moved int       `json:"moved,omitempty"` // buckets gained (+) or given away (-)
+	// Finding is what the check or sign said then, in events of the kinds check and sign.
+	Finding *Finding `json:"finding,omitempty"`
 }

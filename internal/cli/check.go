@@ -80,7 +80,7 @@ func shouldServe(checks, signs []api.Finding) error {
 func findingsText(findings []api.Finding, s style) string {
 	var rows [][]cell
 	for _, f := range findings {
-		state, paint := f.Level, map[string]paint{"ok": good, "warn": warn, "leave": bad}[f.Level]
+		state, paint := f.Level, levelPaints[f.Level]
 		switch f.Answer {
 		case health.Measured.String():
 		case health.Broken.String():

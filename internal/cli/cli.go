@@ -129,7 +129,7 @@ order it about.`,
 	root.SetHelpCommand(help(root))
 	root.PersistentFlags().StringVar(&p.socket, "socket", config.DefaultSocket, "`PATH` of the socket")
 	root.AddCommand(
-		p.run(), p.status(), p.explain(), p.drain(), p.resume(), p.weight(), p.reload(), p.restart(), p.take(), p.release(), p.move(),
+		p.run(), p.status(), p.events(), p.explain(), p.drain(), p.resume(), p.weight(), p.reload(), p.restart(), p.take(), p.release(), p.move(),
 		p.check(), p.configuration(), p.key(), p.lab(), p.version(),
 	)
 	return root

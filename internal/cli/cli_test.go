@@ -27,6 +27,8 @@ type fake struct {
 	orders []string
 	asked  int
 	onAsk  func(asked int, st *api.Status)
+	events []api.Event
+	more   chan struct{} // closed and replaced when there are others
 }
 
 func (f *fake) Status() api.Status {
@@ -95,7 +97,15 @@ func (f *fake) SetWeight(_ context.Context, r api.WeightRequest) error {
 	return f.order(strings.TrimSpace(fmt.Sprint("weight ", *r.Weight, " ", r.Node)))
 }
 
-func (f *fake) Events(uint64) ([]api.Event, <-chan struct{}) { return nil, nil }
+// Events are those that the fake has, by their places.
+func (f *fake) Events(since uint64) ([]api.Event, <-chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if since > uint64(len(f.events)) {
+		since = 0
+	}
+	return f.events[since:], f.more
+}
 
 // serve runs the fake daemon for the test and returns its socket.
 func (f *fake) serve(t *testing.T) string {

@@ -52,10 +52,14 @@ func (j *journal) resume(events []api.Event) {
 }
 
 // since returns what came after seq and is still kept, oldest first, and a
-// channel that is closed when there is more.
+// channel that is closed when there is more. A number that is still to come is
+// of an earlier start: whoever asks so has seen nothing of this one.
 func (j *journal) since(seq uint64) ([]api.Event, <-chan struct{}) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if seq > j.seq {
+		seq = 0
+	}
 	var es []api.Event
 	for s := max(seq, j.seq-uint64(len(j.ring))) + 1; s <= j.seq; s++ {
 		es = append(es, j.ring[(s-1)%eventsKept])

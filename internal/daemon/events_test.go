@@ -29,7 +29,7 @@ func TestTheJournalKeepsTheNewest(t *testing.T) {
 		{"those after one that is kept", 100, 101, eventsKept - 90},
 		{"the newest", eventsKept + 9, eventsKept + 10, 1},
 		{"none", eventsKept + 10, 0, 0},
-		{"none, after a restart with fewer", eventsKept + 500, 0, 0},
+		{"all, for whoever has followed an earlier start", eventsKept + 500, 11, eventsKept},
 	} {
 		got, _ := j.since(c.since)
 		if len(got) != c.count || c.count > 0 && (got[0].Seq != c.oldest || got[c.count-1].Seq != eventsKept+10) {

@@ -22,6 +22,7 @@ import (
 // hears from it only when something is to be different.
 type ward struct {
 	log    *slog.Logger
+	node   string
 	loop   *loop
 	tell   func(api.Event)
 	pools  []config.Pool
@@ -64,7 +65,7 @@ type signSeat struct {
 const judgeEvery = 250 * time.Millisecond
 
 func newWard(cfg *config.Config, log *slog.Logger) (*ward, error) {
-	w := &ward{log: log, pools: cfg.Pools, dirty: make(chan struct{}, 1), retired: make(chan struct{})}
+	w := &ward{log: log, node: cfg.Node.Name, pools: cfg.Pools, dirty: make(chan struct{}, 1), retired: make(chan struct{})}
 	var checks []config.Check
 	for i, p := range cfg.Pools {
 		for _, c := range p.Checks {
@@ -141,7 +142,8 @@ func (w *ward) checked(r check.Report) {
 	c.last, c.known = r, true
 	if first || c.state.Level != was.Level {
 		if !first || c.state.Level != health.OK {
-			w.record("check", fmt.Sprintf("pool %s: %s", w.pools[c.pool].Name, c.Name), was.Level, c.state.Level, r.Text)
+			pool := w.pools[c.pool].Name
+			w.record(eventCheck, fmt.Sprintf("pool %s: %s", pool, c.Name), was, c.state, r.Text, c.finding(pool, check.Status{}))
 		}
 		w.judgeSoon()
 	} else if percent != r.Percent {
@@ -160,7 +162,7 @@ func (w *ward) signed(r sign.Report) {
 	}
 	s.last, s.known = r, true
 	if s.state.Level != was.Level {
-		w.record("sign", s.Name, was.Level, s.state.Level, s.text())
+		w.record(eventSign, s.Name, was, s.state, s.text(), s.finding())
 		w.judgeSoon()
 	} else if s.Shared && s.state.Seen != was.Seen {
 		w.judgeSoon()
@@ -179,15 +181,25 @@ func (s *signSeat) text() string {
 	return text
 }
 
+// Kinds of events beside those of the state machine.
+const (
+	eventCheck = "check"
+	eventSign  = "sign"
+)
+
 // record tells of a change.
-func (w *ward) record(kind, what string, was, is health.Level, text string) {
-	line := fmt.Sprintf("%s: %s, was %s: %s", what, is, was, text)
+func (w *ward) record(kind, what string, was, is health.State, text string, f api.Finding) {
+	line := fmt.Sprintf("%s: %s, was %s", what, is.Level, was.Level)
+	if was.Level > health.OK {
+		line += fmt.Sprintf(" for %v", (is.Since - was.Since).Round(time.Millisecond))
+	}
+	line += ": " + text
 	level := slog.LevelInfo
-	if is > was {
+	if is.Level > was.Level {
 		level = slog.LevelWarn
 	}
 	w.log.Log(context.Background(), level, line, "event", kind)
-	w.tell(api.Event{Time: time.Now(), Kind: kind, Text: line})
+	w.tell(api.Event{Time: time.Now(), Kind: kind, Node: w.node, Text: line, Finding: &f})
 }
 
 func (w *ward) judgeSoon() {

@@ -45,12 +45,12 @@ func (w *ward) judge(own ownership.Status) conclusion {
 	var lines reasons
 	for i, p := range w.pools {
 		v := health.Judge(w.findings(i), blamed)
-		share, illness := uint16(v.Percent), health.Illness(0)
+		share, illness, serveOn := uint16(v.Percent), health.Illness(0), false
 		switch {
 		case v.Level == health.Leave:
 			illness = v.Illness
 			if d := health.Decide(selfName, w.told(own, i, illness)); d.Degraded {
-				share, next.degraded = 100, true
+				share, serveOn, next.degraded = 100, true, true
 			}
 		case v.Waiting:
 			// At the start of a node that is 0 %; of a daemon alone, what it was before.
@@ -59,6 +59,11 @@ func (w *ward) judge(own ownership.Status) conclusion {
 		next.told.Shares = append(next.told.Shares, share)
 		next.told.Illness = append(next.told.Illness, uint16(illness))
 		lines.add(p.Name, v.Reasons)
+		why := v.Reasons
+		if serveOn {
+			why = append([]string{leastIll}, why...)
+		}
+		next.told.Why = append(next.told.Why, strings.Join(why, "; "))
 	}
 	next.told.Lines = lines.texts(len(w.pools))
 	if next.degraded {

@@ -1,9 +1,6 @@
 package ownership
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // Node is the state machine of one node. It is not safe for concurrent use.
 type Node struct {
@@ -328,53 +325,6 @@ func (n *Node) setWeights(w []uint16) {
 			n.setWeight(i, w[i])
 		}
 	}
-}
-
-// setHealth takes shares and keeps what is told. Others judge by it who of all that are
-// ill goes on, so they know at once; the lines for people can wait for the next beat.
-func (n *Node) setHealth(h SetHealth) {
-	for i := range n.shares {
-		if i < len(h.Shares) && h.Shares[i] != SameShare && h.Shares[i] != n.shares[i] {
-			before := n.healthyWeight(i)
-			n.shares[i] = h.Shares[i]
-			if w := n.healthyWeight(i); w != before {
-				n.note(NoteWeight, "", "weight in pool %s: %d, was %d", n.cfg.Pools[i].Name, w, before)
-				n.changed = true
-			}
-		}
-	}
-	if !slices.Equal(h.Illness, n.health.Illness) || !slices.Equal(h.Sees, n.health.Sees) {
-		n.changed = true
-	}
-	n.health = SetHealth{Illness: slices.Clone(h.Illness), Sees: slices.Clone(h.Sees), Lines: slices.Clone(h.Lines)}
-}
-
-// healthyWeight is what the node's health leaves of its weight: at least 1 unless one of the two is 0.
-func (n *Node) healthyWeight(pool int) uint16 {
-	w, share := n.weights[pool], n.shares[pool]
-	if w == NoShare || w == 0 || share >= 100 {
-		return w
-	}
-	if share == 0 {
-		return 0
-	}
-	return max(1, uint16(uint32(w)*uint32(share)/100))
-}
-
-// firstShare of a pool, in percent.
-func (p PoolConfig) firstShare() uint16 {
-	if p.Waits {
-		return 0
-	}
-	return 100
-}
-
-// illness of this node in a pool. Without a weight it would not serve if it were well.
-func (n *Node) illness(pool int) uint16 {
-	if w := n.weights[pool]; pool < len(n.health.Illness) && w != 0 && w != NoShare {
-		return n.health.Illness[pool]
-	}
-	return 0
 }
 
 func (n *Node) setDraining(on bool, reason string) {

@@ -290,43 +290,6 @@ func TestAHostThatCannotServe(t *testing.T) {
 	until("both serving on", share(48, 48))
 }
 
-// What a node says of its health reaches the others at once; what it is to carry, with the next view.
-func TestHealthIsTold(t *testing.T) {
-	w := newNet(t)
-	for _, name := range []string{"a", "b"} {
-		w.start(testConfig(name, 1))
-	}
-	if !w.run(3*time.Second, func() bool { return w.covered() && w.agreed() }) {
-		t.Fatal(w.tell())
-	}
-	a, b := w.nodes["a"], w.nodes["b"]
-	w.step("a", SetHealth{Shares: []uint16{50}, Illness: []uint16{512}, Sees: []string{"gateway"}, Lines: []string{"web: refused"}})
-	w.run(5*time.Millisecond, func() bool { return false })
-	for _, h := range []*host{a, b} {
-		s := h.n.Status(w.now)
-		n := s.Nodes[0]
-		if n.Name != "a" || !slices.Equal(n.Illness, []uint16{512}) || !slices.Equal(n.Sees, []string{"gateway"}) || !slices.Equal(n.Health, []string{"web: refused"}) {
-			t.Errorf("%+v", n)
-		}
-		if n.Weights[0] != 50 || s.Nodes[1].Weights[0] != 100 {
-			t.Errorf("weights %v and %v", n.Weights, s.Nodes[1].Weights)
-		}
-	}
-	if !w.run(3*time.Second, func() bool { return w.covered() && w.agreed() && b.n.Status(w.now).Pools[0].Owned.Count() == 64 }) {
-		t.Fatal(w.tell())
-	}
-	w.step("a", SetHealth{Shares: []uint16{SameShare}})
-	w.step("a", SetWeights{Weights: []uint16{10}})
-	if s := a.n.Status(w.now); s.Weights[0] != 5 || s.Asked[0] != 10 || len(s.Nodes[0].Health) != 0 {
-		t.Errorf("%+v", s)
-	}
-	w.step("a", SetWeights{Weights: []uint16{0}})
-	w.step("a", SetHealth{Shares: []uint16{0}, Illness: []uint16{512}})
-	if n := a.n.illness(0); n != 0 {
-		t.Errorf("who wants nothing by order says that it is %d ill", n)
-	}
-}
-
 func TestTwoNodesBecomeOne(t *testing.T) {
 	for _, q := range []Quorum{QuorumNone, QuorumMajority} {
 		t.Run(q.String(), func(t *testing.T) {

@@ -332,6 +332,7 @@ type (
 		Illness []uint16 // in every pool, as in PoolBeat
 		Sees    []string // as in Beat
 		Lines   []string // for people
+		Why     []string // in every pool: what the share is for, "" if all is well
 	}
 	// Drain hands over everything.
 	Drain struct{ Reason string }
@@ -466,12 +467,15 @@ const (
 	NoteHold     // the daemon restarts, or has
 	NotePeerHold // a peer's does
 	NoteReplay   // SYNs were sent again that nobody had answered
+	NoteHealth   // what this node's health makes of its weight, or that it serves on although ill
+	NotePeerHealth
 )
 
 var noteKindNames = [...]string{
 	"peer-heard", "peer-silent", "peer-left", "peer-incompatible", "duplicate-name",
 	"view-proposed", "view-joined", "view-cleared", "view-active", "lease-lost",
 	"standby", "deaf", "drain", "resume", "weight", "lingering", "stopped", "pins", "order", "pins-lost", "reload", "hold", "peer-hold", "replay",
+	"health", "peer-health",
 }
 
 func (k NoteKind) String() string {
