@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"math/bits"
+	"slices"
 
 	"github.com/rota-cluster/rota/internal/ownership"
 )
@@ -17,16 +18,40 @@ func activeIn(v *ownership.View, pool int) string {
 	return ""
 }
 
-// auditActives looks, when all have agreed for two leases, who has the single pools.
+// auditActives looks, when all have agreed for two leases, who has the single pools, and
+// whether those that cannot serve have nothing.
 func (c *checks) auditActives(w *world) {
 	if w.now-c.agreed <= 2*w.s.Lease || !c.calm(w) {
 		return
 	}
+	c.auditUnfit(w)
 	for p, spec := range w.s.Pools {
 		if spec.Single && w.failure == nil && w.served(p, ^uint32(0)) {
 			c.auditActive(w, p)
 		}
 	}
+}
+
+// auditUnfit: whose host cannot serve has nothing of a pool that another takes part in.
+func (c *checks) auditUnfit(w *world) {
+	for b, set := range c.accept {
+		pool := w.poolAt(b)
+		for m := set; m != 0 && w.failure == nil; m &= m - 1 {
+			n := w.nodes[bits.TrailingZeros32(m)]
+			if n.unfit != "" && w.takesPart(pool) {
+				w.fail(RuleActive, fmt.Sprintf("%s cannot serve and has %s", n.spec.Label, w.bucketName(b)))
+			}
+		}
+	}
+}
+
+// takesPart tells whether somebody has a weight in the pool, by his own word, and his host can serve.
+func (w *world) takesPart(pool int) bool {
+	return slices.ContainsFunc(w.nodes, func(n *node) bool {
+		return n.machine != nil && n.unfit == "" && n.last != nil && slices.ContainsFunc(n.last.Pools, func(p ownership.PoolBeat) bool {
+			return p.Name == w.s.Pools[pool].Name && p.Weight > 0 && p.Weight != ownership.NoShare
+		})
+	})
 }
 
 func (c *checks) auditActive(w *world, pool int) {
@@ -45,6 +70,12 @@ func (c *checks) auditActive(w *world, pool int) {
 	}
 	if able&active.bit == 0 {
 		w.fail(RuleActive, fmt.Sprintf("%s has pool %s and weighs nothing", active.spec.Label, spec.Name))
+		return
+	}
+	if pinned := w.pinnedTo(active, pool) & able; pinned != 0 {
+		if pinned != active.bit {
+			w.fail(RuleActive, fmt.Sprintf("%s has pool %s, which is pinned to %s", active.spec.Label, spec.Name, w.labels(pinned)))
+		}
 		return
 	}
 	if spec.Preempt {
@@ -66,11 +97,28 @@ func (c *checks) auditActive(w *world, pool int) {
 	}
 }
 
+// pinnedTo is, by what a node knows, where a pool is pinned to: its lowest pin counts.
+func (w *world) pinnedTo(n *node, pool int) (to uint32) {
+	lowest := w.s.Pools[pool].Buckets
+	for _, o := range n.kept {
+		if o.Pool != w.s.Pools[pool].Name || o.Node == "" || o.Buckets[0] >= lowest {
+			continue
+		}
+		lowest, to = o.Buckets[0], 0
+		for _, m := range w.nodes {
+			if m.spec.Name == o.Node {
+				to |= m.bit
+			}
+		}
+	}
+	return to
+}
+
 // able are the nodes that may be active in a pool: those that run and have it, with a weight.
 func (w *world) able(pool int) uint32 {
 	var set uint32
 	for _, n := range w.nodes {
-		if n.machine != nil && n.weight > 0 && !n.draining && n.file.pools&(1<<pool) != 0 {
+		if n.machine != nil && n.weight > 0 && !n.draining && n.unfit == "" && n.file.pools&(1<<pool) != 0 {
 			set |= n.bit
 		}
 	}

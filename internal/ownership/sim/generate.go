@@ -50,6 +50,7 @@ func Generate(seed uint64) *Scenario {
 	}
 	g.singles(seed)
 	g.reloads(seed)
+	g.unfits(seed)
 	g.s.End = g.at + agreeWithin(DefaultBounds(), g.s) + g.s.holds() + 4*g.s.Lease + time.Second
 	return g.s
 }
@@ -95,6 +96,23 @@ func (g *generator) singles(seed uint64) {
 	}
 	for i := range g.s.Nodes {
 		g.s.Nodes[i].Priority = uint16(pick(&chances, 0, 50, 100, 100, 200))
+	}
+}
+
+// unfits makes, in some scenarios, hosts unable to serve for a while. It has chances of its own.
+func (g *generator) unfits(seed uint64) {
+	chances := rng{seed}.fork(12)
+	s := g.s
+	if chances.below(4) > 0 || len(s.Ops) == 0 {
+		return
+	}
+	last := s.Ops[len(s.Ops)-1].At // all is well from here on
+	for range chances.between(1, 4) {
+		op := Op{At: chances.span(0, last), Verb: pick(&chances, Unfit, Unfit, Fit), Nodes: []int{chances.below(len(s.Nodes))}, After: -1}
+		s.Ops = insert(s.Ops, op)
+	}
+	for i := range s.Nodes {
+		s.Ops = append(s.Ops, Op{At: last, Verb: Fit, Nodes: []int{i}, After: -1})
 	}
 }
 

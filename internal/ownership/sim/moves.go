@@ -36,7 +36,7 @@ func (c *checks) beforeOp(w *world, op *Op) {
 	switch op.Verb {
 	case Restart:
 		c.settled.single = c.settled.single && c.settled.keeps
-	case Start, Stop, Kill, Crash, Drain, Resume, Weight:
+	case Start, Stop, Kill, Crash, Drain, Resume, Unfit, Fit, Weight:
 		running := op.Verb == Start && len(op.Nodes) == 1 && w.nodes[op.Nodes[0]].machine != nil
 		c.settled.single = c.settled.single && len(op.Nodes) == 1 && !running
 	default:

@@ -37,6 +37,8 @@ type node struct {
 	places       []int    // of the daemon's pools in the scenario
 	weight       uint16
 	draining     bool
+	unfit        string // what keeps the host from serving
+	unfitTold    string // what the daemon knows of it
 	frozen       bool
 	resting      bool // between two effects
 	rested       bool
@@ -94,6 +96,7 @@ func (w *world) start(n *node, config int) {
 	n.config = config
 	cfg := w.configOf(n)
 	if w.carryOn(n, cfg) {
+		w.lookAtHost(n)
 		return
 	}
 	n.started = w.now
@@ -107,6 +110,16 @@ func (w *world) start(n *node, config int) {
 	n.machine = w.factory(cfg, n.clock.read(w.now))
 	n.wakeDue = true
 	w.pump(n)
+	n.unfitTold = ""
+	w.lookAtHost(n)
+}
+
+// lookAtHost is the daemon's part in finding out whether the host can serve.
+func (w *world) lookAtHost(n *node) {
+	if n.machine != nil && n.unfit != n.unfitTold {
+		n.unfitTold = n.unfit
+		w.order(n, ownership.Unfit{Why: n.unfit})
+	}
 }
 
 func (w *world) configOf(n *node) ownership.Config {

@@ -73,6 +73,12 @@ func (w *world) performOn(n *node, op *Op) {
 	case Resume:
 		n.draining = false
 		w.order(n, ownership.Resume{})
+	case Unfit, Fit:
+		n.unfit = ""
+		if op.Verb == Unfit {
+			n.unfit = "the route has gone"
+		}
+		w.lookAtHost(n)
 	case Forget:
 		n.kept, n.restart.state = nil, nil
 		w.checks.pins.forgotten(w, n)

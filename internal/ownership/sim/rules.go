@@ -33,7 +33,8 @@ const (
 	// RuleReach: whom the service's traffic does not reach owns nothing while a
 	// second path tells it of others that serve.
 	RuleReach
-	// RuleActive: a single pool is one node's, and the right one's.
+	// RuleActive: a single pool is one node's, and the right one's; whose host cannot serve has
+	// nothing while another can.
 	RuleActive
 	// RulePins: nodes that hear each other know the same of pins, the last word about
 	// each bucket, and what is pinned to one that serves is its own.

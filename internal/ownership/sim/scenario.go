@@ -71,13 +71,15 @@ const (
 	Pin                   // an operator at one node pins buckets to another
 	Unpin                 // or takes pins to it off
 	GiveOrder             // an operator at one node gives an order to another
+	Unfit                 // something on the host keeps it from serving
+	Fit                   // and no more
 	Forget                // the node's disk loses what it kept; its daemon starts anew
 )
 
 var verbNames = [...]string{
 	"start", "stop", "kill", "crash", "freeze", "thaw", "slow", "lag", "dawdle", "deaf", "mute", "cure",
 	"cut", "mend", "flip", "loss", "delay", "copies", "weight", "drain", "resume", "expect", "have", "lose", "beat", "restart", "unflood",
-	"pin", "unpin", "order", "forget",
+	"pin", "unpin", "order", "unfit", "fit", "forget",
 }
 
 func (v Verb) String() string { return verbNames[v] }

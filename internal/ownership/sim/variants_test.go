@@ -21,6 +21,7 @@ type broken struct {
 	leased time.Duration // until when
 	states []ownership.BucketState
 	gained ownership.Bitmap // in the first pool, by the last table
+	deafTo func(ev ownership.Event) bool
 	hear   func(m *broken, b *ownership.Beat)
 	effect func(m *broken, now ownership.Time, e ownership.Effect) ownership.Effect
 	always func(m *broken, now ownership.Time) ownership.Effect
@@ -32,6 +33,9 @@ func (m *broken) Step(now ownership.Time, ev ownership.Event) []ownership.Effect
 		b.Echo, b.Pools = slices.Clone(b.Echo), slices.Clone(b.Pools)
 		m.hear(m, &b)
 		ev = ownership.BeatReceived{Beat: &b, Path: got.Path}
+	}
+	if m.deafTo != nil && m.deafTo(ev) {
+		ev = ownership.Wake{}
 	}
 	effects := m.Machine.Step(now, ev)
 	for i, e := range effects {
@@ -149,6 +153,11 @@ func TestBrokenVariantsAreCaught(t *testing.T) {
 				return ownership.Resend{Buckets: lingers}
 			}},
 			rules: []Rule{RuleReplay},
+		},
+		{
+			name:   "does not heed that its host cannot serve",
+			broken: broken{deafTo: func(ev ownership.Event) bool { _, unfit := ev.(ownership.Unfit); return unfit }},
+			rules:  []Rule{RuleActive},
 		},
 		{
 			name:     "takes all priorities for the same",

@@ -20,9 +20,6 @@ func WithOrders(s *Scenario) *Scenario {
 	}
 	s.Title = strings.TrimSuffix(s.Title, ".") + ", with pins."
 	last := s.Ops[len(s.Ops)-1].At // all is well from here on
-	if !slices.ContainsFunc(s.Pools, func(p Pool) bool { return !p.Single }) {
-		return s // a pin moves the whole pool, in which other rules have a say
-	}
 	// Who is able to have a single pool is told from what happens to a node here.
 	single := slices.ContainsFunc(s.Pools, func(p Pool) bool { return p.Single })
 	anything := (s.Planned || s.Healthy == 0) && !single
@@ -54,7 +51,7 @@ func WithOrders(s *Scenario) *Scenario {
 
 // someBuckets of a pool: the same ones often enough.
 func (g *generator) someBuckets(op *Op) {
-	op.Amount = slices.IndexFunc(g.s.Pools, func(p Pool) bool { return !p.Single })
+	op.Amount = g.below(len(g.s.Pools))
 	n := int(g.s.Pools[op.Amount].Buckets)
 	first := g.below(min(n, 4))
 	for b := first; b < n && b <= first+g.below(4); b++ {
