@@ -86,6 +86,37 @@ func TestSwitchOverByHand(t *testing.T) {
 	})
 }
 
+// TestPriorityByReload: a node whose file gives it the highest priority takes the pool, from whom
+// serves, with preempt only; without, the change shows when that one drains. No connection breaks by it.
+func TestPriorityByReload(t *testing.T) {
+	for _, preempt := range []bool{true, false} {
+		t.Run(fmt.Sprintf("preempt %v", preempt), func(t *testing.T) {
+			c := started(t, lab.Options{Nodes: 3, Pools: pools(preempt)})
+			a, b, d := c.Node(0), c.Node(1), c.Node(2)
+			c.active(b, "it has the highest priority")
+			c.judged(func() {
+				release := c.hold(c.Shared()[2], 30)
+				edit(t, d, "spread: single\n", "spread: single\n    priority: 300\n")
+				if said := reload(t, d); said != "pools[db].priority: 300, was not given\n" {
+					t.Errorf("says %q", said)
+				}
+				if preempt {
+					c.active(d, "it has the highest priority")
+				} else {
+					c.active(b, "it stays there, because preempt is off")
+					order(t, "drain", "--socket", b.Socket())
+					c.active(d, "it has the highest priority")
+					c.spreadEven(a, d)
+					order(t, "resume", "--socket", b.Socket())
+					c.active(d, "it has the highest priority")
+				}
+				c.spreadEven(a, b, d)
+				release()
+			})
+		})
+	}
+}
+
 // active waits until a node has all of db, for this reason, by the word of these nodes or all; and
 // expects that clients are answered by it alone.
 func (c *cluster) active(n *lab.Node, because string, by ...*lab.Node) {
