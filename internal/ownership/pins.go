@@ -69,7 +69,7 @@ func (n *Node) CheckPins(o OrderPins) error {
 		trial.merge(&order)
 	}
 	if !trial.fitsView(n.pinPools(n.unionOfPools(n.heardMembers())), nil) {
-		return fmt.Errorf("the pins would be too scattered to be told in every beat (more than %d KB): pin ranges, or release some first", pinRoom>>10)
+		return fmt.Errorf("the pins would be too scattered to be told in every beat (more than %d KB): pin ranges, or release some first", PinRoom>>10)
 	}
 	return nil
 }

@@ -208,9 +208,9 @@ func TestRoomForPins(t *testing.T) {
 	if err := step("node-a", every(0, 1)...); err != nil || len(n.pinsIn([]string{"web"})) != 65536 {
 		t.Fatalf("all buckets to one node: %v", err)
 	}
-	for k := range uint32(4) {
-		if err := step(fmt.Sprintf("node-%c", 'a'+k), every(k, 4)...); err != nil {
-			t.Fatalf("all buckets to four nodes in turn: %v", err)
+	for k := range uint32(3) {
+		if err := step(fmt.Sprintf("node-%c", 'a'+k), every(k, 3)...); err != nil {
+			t.Fatalf("all buckets to three nodes in turn: %v", err)
 		}
 	}
 	if err := step("node-e", every(1, 7)...); err == nil {

@@ -12,9 +12,9 @@ import (
 const (
 	// pinsPerBeat is how much of it a beat tells, one order at least.
 	pinsPerBeat = 8 << 10
-	// pinRoom is how many bytes the pins of a view may take. The rest of a beat's
-	// room is for claims: all pools together have 65536 buckets at most.
-	pinRoom = 40 << 10
+	// PinRoom is how many bytes the pins of a view may take. The rest of a beat's
+	// room is for all else that a beat may have to tell (package wire, TestTheLongestNamesFit).
+	PinRoom = 28 << 10
 )
 
 // bytes is the most that an order takes in a beat.
@@ -120,7 +120,7 @@ func (s *pinSet) fitsView(pools []poolPins, leftOut map[PinVersion]bool) bool {
 	for k, set := range sets {
 		total += 8 + len(k.node) + setBytes(set)
 	}
-	return total <= pinRoom && count <= MaxPinBuckets
+	return total <= PinRoom && count <= MaxPinBuckets
 }
 
 // tell takes the next piece of the orders, beginning with the newest after each change.

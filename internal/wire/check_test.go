@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/rota-cluster/rota/internal/ownership"
 )
@@ -128,6 +130,61 @@ func TestTextForPeopleNeverStopsABeat(t *testing.T) {
 	want := []string{"tab and \ufffd byte", string(long[:maxText])}
 	if got.Address != "192.0.2.1 " || !reflect.DeepEqual(got.Health, want) {
 		t.Errorf("got %q, %q", got.Address, got.Health)
+	}
+}
+
+// As many of everything as there may be, under names of the greatest length, and all in a form that
+// cannot be shortened: buckets and pins lie scattered, and every pool is a single one.
+func TestTheLongestNamesFit(t *testing.T) {
+	name := func(kind string, i int) string { return fmt.Sprintf("%s-%0*d", kind, MaxName-len(kind)-1, i) }
+	self := ownership.Ref{Name: name("node", 0), Incarnation: 1<<63 + 1}
+	b := &ownership.Beat{
+		From: self, Host: 1<<63 + 1, Seq: 1<<63 + 1, Stage: ownership.StageActive, Flags: 255,
+		View:  ownership.View{ID: ownership.ViewID{Number: 1<<63 + 1, Proposer: self}},
+		Lease: time.Hour, Asks: time.Hour, Hold: ownership.MaxHold, Expected: ownership.MaxNodes,
+		Address: "2001:db8:1111:2222:3333:4444:5555:6666", Pins: ownership.PinNews{Digest: 1<<63 + 1},
+	}
+	for i := range ownership.MaxViewPools {
+		b.View.Pools = append(b.View.Pools, name("pool", i))
+		b.View.Actives = append(b.View.Actives, ownership.Active{Pool: uint16(i), Node: name("node", i%ownership.MaxNodes)})
+	}
+	for i := range ownership.MaxNodes {
+		ref := ownership.Ref{Name: name("node", i), Incarnation: 1<<63 + 1}
+		b.View.Members = append(b.View.Members, ownership.Member{Ref: ref, Weights: slices.Repeat([]uint16{1000}, ownership.MaxViewPools)})
+		if i > 0 {
+			b.Echo = append(b.Echo, ownership.Echo{Ref: ref, Seq: 1<<63 + 1, Mutual: true, Held: true, Second: true})
+		}
+	}
+	const each = maxBuckets / ownership.MaxPools
+	scattered := ownership.NewBitmap(each)
+	for i := range scattered {
+		scattered[i] = 0x5555555555555555
+	}
+	for i := range ownership.MaxPools {
+		b.Pools = append(b.Pools, ownership.PoolBeat{
+			Name: name("pool", i), Fingerprint: 1<<63 + 1, Addresses: 1<<63 + 1, Weight: 1000, Priority: 1000,
+			Claims: scattered, Lingers: scattered, Spread: ownership.SpreadSingle, Preempt: true, Illness: 1000,
+		})
+	}
+	// Three nodes have every bucket of a pool in turn, others one each of the next pool, as long as there is room.
+	for i := range uint32(maxBuckets - 512) {
+		b.View.Pins = append(b.View.Pins, ownership.Pin{Bucket: i, Node: name("node", int(i%3))})
+	}
+	for i := range (ownership.PinRoom - 3*(8+MaxName+8+maxBuckets/8)) / (8 + MaxName + 8 + 1) {
+		b.View.Pins = append(b.View.Pins, ownership.Pin{Pool: 1, Bucket: uint32(i), Node: name("node", 3+i)})
+	}
+	for i := range ownership.MaxOrders {
+		to, why := ownership.Ref{Name: name("node", i), Incarnation: 1<<63 + 1}, strings.Repeat("x", maxWhy)
+		b.Orders = append(b.Orders, ownership.SentOrder{To: to, ID: uint64(i + 1), Order: ownership.Order{Kind: ownership.OrderDrain, Reason: why}})
+		b.Answers = append(b.Answers, ownership.OrderAnswer{To: to, ID: uint64(i + 1), Refused: true, Why: why})
+	}
+	b.Health = slices.Repeat([]string{strings.Repeat("x", maxText)}, maxHealth)
+	o, got := mustOpener(t), (*ownership.Beat)(nil)
+	for _, p := range mustSeal(t, mustSealer(t, self), b, b.Seq) {
+		got, _ = o.Open(p)
+	}
+	if got == nil || !reflect.DeepEqual(got.View, normal(b).View) || !reflect.DeepEqual(got.Pools, normal(b).Pools) || !reflect.DeepEqual(got.Echo, normal(b).Echo) {
+		t.Error("does not come as it was sent")
 	}
 }
 

@@ -118,10 +118,13 @@ func (s *Sealer) Seal(beat *ownership.Beat) ([][]byte, error) {
 	}
 	s.body = appendBeatOf(s.body[:0], beat, s.view.field)
 	room := s.partSize - s.header.size() - tagBytes
-	if len(s.body) > room*MaxParts { // neither text for people nor news that can wait must stop the beat
+	if len(s.body) > room*MaxParts { // neither text for people, news that can wait nor orders, which are given again, must stop the beat
 		short := *beat
 		short.Health, short.Pins.Orders = nil, nil
-		s.body = appendBeatOf(s.body[:0], &short, s.view.field)
+		if s.body = appendBeatOf(s.body[:0], &short, s.view.field); len(s.body) > room*MaxParts {
+			short.Orders, short.Answers = nil, nil
+			s.body = appendBeatOf(s.body[:0], &short, s.view.field)
+		}
 	}
 	parts := max(1, (len(s.body)+room-1)/room)
 	if parts > MaxParts {
