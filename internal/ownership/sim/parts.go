@@ -19,7 +19,8 @@ type part struct {
 	// uncovered is since when each bucket has no owner within reach, as seen
 	// by the audits.
 	uncovered []time.Duration
-	covered   bool // every bucket had an owner since the part came to be
+	had       []bool // which buckets have had one since the part came to be
+	covered   bool   // all had one at some time since then
 	// whole: the service path joins them all. Else some of them rightly own
 	// nothing, and only coverage is asked for.
 	whole bool
@@ -49,7 +50,8 @@ func (c *checks) findParts(w *world) {
 			continue
 		}
 		c.well = whole && members == 1<<len(w.nodes)-1
-		c.parts = append(c.parts, part{members: members, reach: reach, uncovered: w.roomFor(old, len(c.parts)), whole: whole})
+		uncovered, had := w.roomFor(old, len(c.parts))
+		c.parts = append(c.parts, part{members: members, reach: reach, uncovered: uncovered, had: had, whole: whole})
 	}
 }
 
@@ -70,17 +72,16 @@ func (w *world) deceived(members uint32) bool {
 }
 
 // roomFor reuses what an earlier split has allocated.
-func (w *world) roomFor(old []part, i int) []time.Duration {
-	var room []time.Duration
+func (w *world) roomFor(old []part, i int) (uncovered []time.Duration, had []bool) {
 	if i < len(old) {
-		room = old[i].uncovered
+		uncovered, had = old[i].uncovered, old[i].had
 	} else {
-		room = make([]time.Duration, w.s.Buckets())
+		uncovered, had = make([]time.Duration, w.s.Buckets()), make([]bool, w.s.Buckets())
 	}
-	for b := range room {
-		room[b] = never
+	for b := range uncovered {
+		uncovered[b], had[b] = never, false
 	}
-	return room
+	return uncovered, had
 }
 
 // flood finds the well nodes that are joined to n in whatever way, and all whom those can reach.
@@ -173,7 +174,7 @@ func (c *checks) auditParts(w *world) {
 		all := true
 		for b, set := range c.accept {
 			if set&p.reach != 0 || !w.served(w.poolAt(b), p.members) {
-				p.uncovered[b] = never
+				p.uncovered[b], p.had[b] = never, p.had[b] || set&p.reach != 0
 				continue
 			}
 			all = false
@@ -183,7 +184,7 @@ func (c *checks) auditParts(w *world) {
 			if !c.stable(w) || w.failure != nil || w.waitsForItsOwner(w.poolAt(b), p.members) {
 				continue
 			}
-			if p.covered && w.now-p.uncovered[b] <= c.bounds.handover+w.dawdling(p.reach) {
+			if p.had[b] && w.now-p.uncovered[b] <= c.bounds.handover+w.dawdling(p.reach) {
 				continue
 			}
 			w.fail(RuleCoverage, fmt.Sprintf("%s: nobody accepts %s for %v, and nothing has changed for %v",
