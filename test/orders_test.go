@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"os/exec"
+	"slices"
 	"testing"
 
 	"github.com/rota-cluster/rota/internal/api"
@@ -39,6 +40,15 @@ func testDrain(c *cluster) {
 	})
 	if s.Pools[0].Owned != "" || s.Pools[0].Lingering == "" {
 		c.t.Errorf("owns %q, lingers on %q; want nothing, and what its connections need", s.Pools[0].Owned, s.Pools[0].Lingering)
+	}
+
+	for _, n := range c.Nodes() {
+		c.until(n, "why it drains", func(s *api.Status) bool {
+			return slices.Equal(healthOf(s, drained.Name()), []string{"drains: new kernel"})
+		})
+	}
+	if most := s.Pools[0].LingeringMS; most <= 0 || most > s.Pools[0].DrainTimeoutMS {
+		c.t.Errorf("connections may go on for %d ms, of %d", most, s.Pools[0].DrainTimeoutMS)
 	}
 
 	waiting := make(chan error, 1)
@@ -83,6 +93,11 @@ func testTwoDrains(c *cluster) {
 	release()
 }
 
+func healthOf(s *api.Status, node string) []string {
+	i := slices.IndexFunc(s.Nodes, func(n api.Node) bool { return n.Name == node })
+	return s.Nodes[i].Health
+}
+
 func testWeight(c *cluster) {
 	release := c.hold(c.Shared()[0], 60)
 	light, others := c.Node(1), c.Others(c.Node(1))
@@ -99,6 +114,11 @@ func testWeight(c *cluster) {
 		}
 	}
 	c.answeredBy(c.Client(), others...)
+	s, err := light.Status(soon(c.t))
+	must(c.t, err)
+	if !warns(s, api.WarnWeight, "weight 0 by order, and 100 in the configuration") {
+		c.t.Errorf("does not say whose word the weight is: %+v", s.Warnings)
+	}
 	if o := rota(c.t, "weight", "1001", "--socket", light.Socket()); o.code != 2 || o.stderr == "" {
 		c.t.Errorf("a weight of 1001: exit %d, %q", o.code, o.stderr)
 	}

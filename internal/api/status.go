@@ -165,7 +165,9 @@ type Pool struct {
 	// Contested are those of Owned that another node still lingers in.
 	Owned     string `json:"owned"`
 	Lingering string `json:"lingering"`
-	Contested string `json:"contested"`
+	// LingeringMS is for how long at most connections in these may go on.
+	LingeringMS int64  `json:"lingering_ms"`
+	Contested   string `json:"contested"`
 	// Pins are the buckets that operators have pinned to each node, whether it is
 	// there or not. PinsLost are those that lost against others.
 	Pins     map[string]string `json:"pins"`
@@ -286,6 +288,12 @@ const WarnNoReplay = "no-replay"
 
 // WarnSecondPath: an interface of heartbeat.interfaces does not work.
 const WarnSecondPath = "second-path"
+
+// WarnMute: this node's beats do not leave it.
+const WarnMute = "mute"
+
+// WarnWeight: the weight is another than the configuration's, by order.
+const WarnWeight = "weight-ordered"
 
 // WarnLate: the daemon ran late, by half of what its lease bears or more.
 const WarnLate = "late"

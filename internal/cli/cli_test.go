@@ -325,7 +325,7 @@ func TestOrders(t *testing.T) {
 	if got := run(t, "weight", "50", "--socket", socket); got != (result{0, "weight 50\n", ""}) {
 		t.Errorf("%+v", got)
 	}
-	if got := run(t, "drain", "--reason", "new kernel", "--node", "node-b", "--timeout", "90s", "--force", "--socket", socket); got.code != 0 || !strings.HasPrefix(got.out, "draining") {
+	if got := run(t, "drain", "--reason", "new kernel", "--node", "node-b", "--timeout", "90s", "--force", "--socket", socket); got.code != 0 || got.out != "node-b drains; rota resume --node node-b ends it\n" {
 		t.Errorf("%+v", got)
 	}
 	if got := run(t, "resume", "--socket", socket); got != (result{1, "", "rota: node-a does not drain\n"}) {

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -31,6 +30,22 @@ func addNode(cmd *cobra.Command, node *string) {
 	cmd.Flags().StringVar(node, "node", "", "the order is for the node of this `NAME`")
 }
 
+// nodeFlag is how an order is given to that node.
+func nodeFlag(node string) string {
+	if node == "" {
+		return ""
+	}
+	return " --node " + node
+}
+
+// whose an order was, if it was another's.
+func whose(node string) string {
+	if node == "" {
+		return ""
+	}
+	return node + ": "
+}
+
 func (p *program) drain() *cobra.Command {
 	var wait bool
 	var timeout time.Duration
@@ -41,7 +56,8 @@ func (p *program) drain() *cobra.Command {
 		Long: `Hand every bucket of this node over to the others. Open connections stay here
 until they end or the pool's drain_timeout is over, or --timeout; new ones go
 to the others. Returns when the daemon has accepted; with --wait when nothing
-is left here. It lasts until rota resume or the daemon's next start.
+is left here. It lasts until rota resume, or until the daemon is stopped; rota
+restart keeps it.
 
 Refused when no other node serves that stays: of nodes that are drained at the
 same time, the last is refused. With --force it drains all the same; if really
@@ -63,12 +79,16 @@ nobody else serves, it goes on serving, and says that it is degraded.
 			if wait {
 				return p.waitDrained(cmd.Context(), r.Node, timeout)
 			}
-			_, err := fmt.Fprintln(p.Stdout, "draining; rota status tells what is left, rota resume ends it")
+			if r.Node == "" {
+				_, err := fmt.Fprintln(p.Stdout, "draining; rota status tells what is left, rota resume ends it")
+				return err
+			}
+			_, err := fmt.Fprintf(p.Stdout, "%s drains; rota resume%s ends it\n", r.Node, nodeFlag(r.Node))
 			return err
 		},
 	}
 	cmd.Flags().BoolVar(&wait, "wait", false, "return when nothing is left on the node")
-	cmd.Flags().DurationVar(&timeout, "timeout", 0, "connections are cut after this `TIME`, e.g. 30s")
+	cmd.Flags().DurationVar(&timeout, "timeout", 0, "cut connections after this `TIME`, not after drain_timeout")
 	cmd.Flags().BoolVar(&r.Force, "force", false, "although no other node serves")
 	cmd.Flags().StringVar(&r.Reason, "reason", "", "one line of `TEXT` for the record")
 	addNode(cmd, &r.Node)
@@ -99,7 +119,7 @@ func (p *program) waitDrained(ctx context.Context, node string, timeout time.Dur
 		}
 		switch {
 		case asked.Err() != nil:
-			return errors.New("stopped waiting; the node drains on, rota resume ends it")
+			return fmt.Errorf("stopped waiting; the node drains on, rota resume%s ends it", nodeFlag(node))
 		case ctx.Err() != nil:
 			return fmt.Errorf("not drained within %v; rota status tells what is left", timeout+waitGrace)
 		case err != nil:
@@ -111,7 +131,7 @@ func (p *program) waitDrained(ctx context.Context, node string, timeout time.Dur
 			return fmt.Errorf("the drain was ended: %s is %s", name, state)
 		case servesOn:
 			if last++; last >= servesOnLooks {
-				return fmt.Errorf("nobody else takes over: %s goes on serving", name)
+				return fmt.Errorf("nobody else takes over: %s drains and goes on serving; rota resume%s ends the drain", name, nodeFlag(node))
 			}
 		default:
 			last = 0
@@ -139,7 +159,7 @@ Returns when the daemon has accepted.
 			if err := p.client().On(node).Resume(cmd.Context()); err != nil {
 				return err
 			}
-			_, err := fmt.Fprintln(p.Stdout, "resumed")
+			_, err := fmt.Fprintf(p.Stdout, "%sresumed\n", whose(node))
 			return err
 		},
 	}
@@ -154,8 +174,9 @@ func (p *program) weight() *cobra.Command {
 		Short: "Change this node's share against the others'",
 		Long: `Change this node's weight, 0 to 1000, in all pools: with 50 it owns half of what
 a node with 100 owns, with 0 nothing as long as another node has more. Open
-connections go on. Returns when the daemon has accepted. It lasts until the
-daemon's next start, which takes node.weight of the configuration.
+connections go on. Returns when the daemon has accepted. It lasts until
+node.weight of the configuration changes, or until the daemon is stopped; rota
+restart keeps it.
 
 ` + nodeHelp,
 		Example: `  rota weight 50
@@ -169,7 +190,7 @@ daemon's next start, which takes node.weight of the configuration.
 			if err := p.client().On(node).SetWeight(cmd.Context(), uint16(n)); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(p.Stdout, "weight %d\n", n)
+			_, err = fmt.Fprintf(p.Stdout, "%sweight %d\n", whose(node), n)
 			return err
 		},
 	}

@@ -87,7 +87,7 @@ POOL web: 192.0.2.10 2001:db8::10
 			st.Heartbeat.Dropped = map[string]uint64{"replayed": 2, "forged": 7}
 			p := &st.Pools[0]
 			p.Owners = map[string]int{"node-a": 2048, "node-b": 2048}
-			p.Lingering, p.Contested = "0-12,17", "100-299"
+			p.Lingering, p.LingeringMS, p.Contested = "0-12,17", 29900, "100-299"
 			st.Warnings = []api.Warning{{Code: api.WarnPeerSilent, Text: "not told twice"}, {Code: "state-dir", Text: "/var/lib/rota cannot be written: runs without memory, and a line that is long is broken before it leaves the screen"}}
 		}, `
 node-a of cluster web: serving since 10:45:00 (1 h 15 min) - degraded
@@ -109,8 +109,8 @@ POOL web: 192.0.2.10 2001:db8::10
   OWNER     BUCKETS  SHARE  WEIGHT
   node-a *     2048  50.0%     100  ###############
   node-b       2048  50.0%     100  ###############
-  this node still serves connections of 14 buckets: 0-12,17; shares with their
-    old owners 200 buckets: 100-299
+  this node still serves connections of 14 buckets: 0-12,17 (for 29 s at most);
+    shares with their old owners 200 buckets: 100-299
   packets: pass 1.2M, drop-foreign 812
 `},
 		{"the lease ran out and nobody owns anything that is known", func(st *api.Status) {

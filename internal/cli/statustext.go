@@ -277,7 +277,7 @@ func nobodys(p api.Pool) int {
 func hereText(p *api.Pool) string {
 	var parts []string
 	if p.Lingering != "" {
-		parts = append(parts, ranges("still serves connections of", p.Lingering))
+		parts = append(parts, ranges("still serves connections of", p.Lingering)+atMost(p.LingeringMS))
 	}
 	if p.Contested != "" {
 		parts = append(parts, ranges("shares with their old owners", p.Contested))
@@ -286,6 +286,14 @@ func hereText(p *api.Pool) string {
 		return ""
 	}
 	return wrap("  ", "    ", strings.Fields("this node "+strings.Join(parts, "; ")))
+}
+
+// atMost is when the drain timeout is over.
+func atMost(ms int64) string {
+	if ms <= 0 {
+		return ""
+	}
+	return " (for " + millis(ms) + " at most)"
 }
 
 // pinsText is what operators have pinned to whom, and silent when there is nothing.

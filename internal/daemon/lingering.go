@@ -33,6 +33,7 @@ func newLingering(timeouts []time.Duration) *lingering {
 // lingersOn is what is remembered for these pools, by their names as before.
 func (l *lingering) lingersOn(before, pools []string, timeouts []time.Duration) *lingering {
 	next := newLingering(timeouts)
+	next.drainTimeout = l.drainTimeout
 	for i, pool := range pools {
 		if was := slices.Index(before, pool); was >= 0 {
 			next.since[i] = l.since[was]
@@ -55,6 +56,23 @@ func (l *lingering) follow(pool int, states []ownership.BucketState, now ownersh
 	}
 }
 
+// timeout of a pool's handovers now.
+func (l *lingering) timeout(pool int) time.Duration {
+	if l.drainTimeout > 0 {
+		return l.drainTimeout
+	}
+	return l.timeouts[pool]
+}
+
+// left is for how long at most the pool may have connections in what was handed over.
+func (l *lingering) left(pool int, now ownership.Time) time.Duration {
+	var most time.Duration
+	for _, since := range l.since[pool] {
+		most = max(most, since+l.timeout(pool)-now)
+	}
+	return most
+}
+
 // any tells whether anything lingers.
 func (l *lingering) any() bool {
 	for _, s := range l.since {
@@ -71,10 +89,7 @@ func (l *lingering) any() bool {
 // buckets that reached the drain timeout with connections left.
 func (l *lingering) keep(pool int, live ownership.Bitmap, looked, now ownership.Time) (keep ownership.Bitmap, expired int) {
 	keep = live.Clone()
-	timeout := l.timeouts[pool]
-	if l.drainTimeout > 0 {
-		timeout = l.drainTimeout
-	}
+	timeout := l.timeout(pool)
 	for b, since := range l.since[pool] {
 		for uint32(len(keep)) <= b>>6 {
 			keep = append(keep, 0)

@@ -39,6 +39,18 @@ func TestLingering(t *testing.T) {
 			t.Errorf("%s: got %b, %d expired; want %b, %d", c.what, keep, expired, want, c.expired)
 		}
 	}
+	if left := l.left(0, 4*time.Second); left != 9*time.Second {
+		t.Errorf("connections may last for %v more, want 9s", left)
+	}
+	l.drainTimeout = 5 * time.Second
+	l = l.lingersOn([]string{"web"}, []string{"mail", "web"}, []time.Duration{time.Minute, time.Minute})
+	if keep, expired := l.keep(1, live, 7*time.Second, 7*time.Second); keep.Has(2) || expired != 1 {
+		t.Errorf("a reload has ended a drain's own timeout: keeps %b, %d expired", keep, expired)
+	}
+	if left := l.left(1, 7*time.Second); left != time.Second {
+		t.Errorf("connections may last for %v more, want 1s", left)
+	}
+	l = l.lingersOn([]string{"mail", "web"}, []string{"web"}, []time.Duration{timeout})
 	l.follow(0, make([]ownership.BucketState, 8), 12*time.Second)
 	if l.any() {
 		t.Error("something lingers after a table without lingering buckets")

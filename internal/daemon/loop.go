@@ -79,7 +79,7 @@ type loop struct {
 	began     ownership.Time // of the loop
 	heard     bool           // a peer's beat has been received since then
 
-	sendFailing bool
+	sendFailure error // of the last beat
 }
 
 // socketLook is which buckets have live connections, by a look that began at began.
@@ -371,14 +371,13 @@ func (l *loop) send(beat *ownership.Beat, direct []ownership.Recipient) error {
 	if errors.Is(err, peer.ErrInterfaceGone) {
 		return errGone
 	}
-	switch failing := err != nil; {
-	case failing && !l.sendFailing:
+	switch {
+	case err != nil && l.sendFailure == nil:
 		l.log.Error("cannot send beats", "error", err)
-		l.sendFailing = true
-	case !failing && l.sendFailing:
+	case err == nil && l.sendFailure != nil:
 		l.log.Info("sends beats again")
-		l.sendFailing = false
 	}
+	l.sendFailure = err
 	return nil
 }
 

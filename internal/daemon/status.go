@@ -32,12 +32,18 @@ func (d *daemon) Status() api.Status {
 	var held, late bool
 	var beat api.Heartbeat
 	var lateWarning api.Warning
+	var sendFailure error
+	var lingers []time.Duration // by pool: for how long at most
 	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
 	defer cancel()
 	if err := d.loop.ask(ctx, func() error {
 		own, since, sent = d.loop.node.Status(now()), d.loop.stateSince, d.loop.sent
 		picture = d.host.now.Load()
 		held = d.loop.heldBack(now())
+		sendFailure = d.loop.sendFailure
+		for i := range d.loop.pools {
+			lingers = append(lingers, d.loop.lingering.left(i, now()))
+		}
 		d.loop.late.tell(&beat, now())
 		lateWarning, late = d.loop.late.warning(now())
 		return nil
@@ -57,6 +63,12 @@ func (d *daemon) Status() api.Status {
 		s.Nodes = append(s.Nodes, nodeOf(n))
 	}
 	s.Pools = d.poolsOf(own, picture)
+	for i := range s.Pools {
+		s.Pools[i].LingeringMS = lingers[i].Milliseconds()
+	}
+	if sendFailure != nil {
+		s.Warnings = append(s.Warnings, api.Warning{Code: api.WarnMute, Text: "cannot send beats, so that the others take this node for dead: " + sendFailure.Error()})
+	}
 	s.Warnings = append(s.Warnings, d.warnings(own, held)...)
 	if late {
 		s.Warnings = append(s.Warnings, lateWarning)
@@ -143,6 +155,8 @@ func nodeOf(n ownership.NodeStatus) api.Node {
 		out.State = api.Deaf
 	case !n.Mutual:
 		out.Health = append(out.Health, "is heard but does not hear this node")
+	case n.Held > 0:
+		out.Health = append(out.Health, fmt.Sprintf("its daemon restarts: what it owns is held for %v more, and no view changes meanwhile", n.Held.Round(100*time.Millisecond)))
 	}
 	return out
 }
@@ -244,6 +258,7 @@ func (d *daemon) warnings(own ownership.Status, held bool) []api.Warning {
 	case own.Why != "":
 		ws = append(ws, api.Warning{Code: "not-serving", Text: own.Why})
 	}
+	ws = append(ws, weightWarning(own, d.file().Node.Weight)...)
 	ws = append(ws, pinWarnings(own)...)
 	if servesOn(own) {
 		ws = append(ws, api.Warning{Code: api.WarnServesOn, Text: "drains, but nobody else can take over: goes on serving"})
@@ -263,6 +278,16 @@ func (d *daemon) warnings(own ownership.Status, held bool) []api.Warning {
 		ws = append(ws, api.Warning{Code: "datapath-generic", Text: "generic XDP: " + d.host.attachment.Reason()})
 	}
 	return ws
+}
+
+// weightWarning: nothing else would tell why a node has another share than its file says.
+func weightWarning(own ownership.Status, configured uint16) []api.Warning {
+	i := slices.IndexFunc(own.Asked, func(w uint16) bool { return w != ownership.NoShare })
+	if i < 0 || own.Asked[i] == configured {
+		return nil
+	}
+	return []api.Warning{{Code: api.WarnWeight, Text: fmt.Sprintf(
+		"this node has weight %d by order, and %d in the configuration: rota weight %d, or a stop and a start, ends that", own.Asked[i], configured, configured)}}
 }
 
 // servesOn tells whether the node drains and all have agreed that it accepts

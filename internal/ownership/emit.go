@@ -97,6 +97,14 @@ func (n *Node) emitBeat() {
 	n.nextBeat = n.now + n.interval - n.interval*Time(n.random()%150)/1000
 }
 
+// tellOthers is for people, at the other nodes; here Status.Why says why the host cannot serve.
+func (n *Node) tellOthers() []string {
+	if n.unfit == "" {
+		return n.ownWords()
+	}
+	return append([]string{"hands over: " + n.unfit}, n.ownWords()...)
+}
+
 // send makes the beat. Every echo to a member of the view is a promise: the
 // fence counts from when that member's beat was processed.
 func (n *Node) send() {
@@ -107,7 +115,7 @@ func (n *Node) send() {
 		From: n.cfg.Self, Host: n.cfg.Host, Seq: n.seq,
 		View: n.view, Stage: n.stage, Flags: n.flags(), Lease: n.leaseToTell(), Asks: n.cfg.Lease, Hold: hold,
 		Pools: make([]PoolBeat, len(n.cfg.Pools)), Echo: make([]Echo, 0, len(n.peers)),
-		Sees: n.health.Sees, Address: n.cfg.Address, Health: n.health.Lines, Expected: n.expected(), Pins: n.tellPins(),
+		Sees: n.health.Sees, Address: n.cfg.Address, Health: n.tellOthers(), Expected: n.expected(), Pins: n.tellPins(),
 	}
 	b.Orders, b.Answers = n.tellOrders()
 	if n.viewSeq == 0 {

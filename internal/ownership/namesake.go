@@ -34,7 +34,7 @@ func (n *Node) outliveNamesake() {
 	cfg.Self.Incarnation = n.namesake + 1
 	next := New(cfg, n.now)
 	next.awake, next.thawed, next.highest = n.awake, n.thawed, n.highest
-	next.weights, next.shares, next.health, next.draining, next.unfit, next.pins = n.weights, n.shares, n.health, n.draining, n.unfit, n.pins
+	next.weights, next.shares, next.health, next.draining, next.drainWhy, next.unfit, next.pins = n.weights, n.shares, n.health, n.draining, n.drainWhy, n.unfit, n.pins
 	next.out = append(n.out, SetIncarnation{Incarnation: cfg.Self.Incarnation})
 	*n = *next
 }

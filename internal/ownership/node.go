@@ -55,6 +55,7 @@ type Node struct {
 	muteTill Time
 	namesake uint64 // the highest incarnation of another host with this name
 	draining bool   // by order
+	drainWhy string // in the order's words
 	unfit    string // why this host cannot serve; "": it can
 	stopped  bool
 	weights  []uint16
@@ -328,6 +329,7 @@ func (n *Node) setWeights(w []uint16) {
 }
 
 func (n *Node) setDraining(on bool, reason string) {
+	n.drainWhy = reason
 	if n.draining == on {
 		return
 	}
@@ -356,6 +358,14 @@ func (n *Node) setUnfit(why string) {
 	default:
 		n.note(NoteResume, "", "this host can serve again: takes part")
 	}
+}
+
+// ownWords are why this node drains and what ails it, for people at any node.
+func (n *Node) ownWords() []string {
+	if !n.draining {
+		return n.health.Lines
+	}
+	return append([]string{"drains: " + n.drainWhy}, n.health.Lines...)
 }
 
 // leaves: wants to own nothing.

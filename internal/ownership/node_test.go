@@ -279,10 +279,20 @@ func TestAHostThatCannotServe(t *testing.T) {
 	if s := w.nodes["node-a"].n.Status(w.now); s.State != StateDraining || s.Why != "hands over: the route has gone" {
 		t.Errorf("state %v because %q", s.State, s.Why)
 	}
+	told := func(name string) []string {
+		s := w.nodes["node-b"].n.Status(w.now)
+		return s.Nodes[slices.IndexFunc(s.Nodes, func(n NodeStatus) bool { return n.Name == name })].Health
+	}
+	if !w.run(time.Second, func() bool { return slices.Equal(told("node-a"), []string{"hands over: the route has gone"}) }) {
+		t.Errorf("the other node says why: %q", told("node-a"))
+	}
 	w.step("node-a", Resume{}) // an operator's word does not bring the route back
 	w.step("node-a", Drain{Reason: "test"})
 	w.step("node-a", Unfit{})
 	until("all with the other, by order now", share(0, 96))
+	if !w.run(time.Second, func() bool { return slices.Equal(told("node-a"), []string{"drains: test"}) }) {
+		t.Errorf("the other node says why: %q", told("node-a"))
+	}
 	w.step("node-a", Resume{})
 	until("even shares again", share(48, 48))
 	w.step("node-a", Unfit{Why: "this"})

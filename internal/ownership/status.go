@@ -63,7 +63,8 @@ type NodeStatus struct {
 	Member                       bool // of the view in force
 	Self                         bool
 	HeardAgo                     time.Duration
-	Path                         Path // by which it is heard
+	Held                         time.Duration // its daemon restarts, and what it owns is held for so long yet
+	Path                         Path          // by which it is heard
 	// By this node's pools: the weight (NoShare: it does not have the pool), the priority
 	// (of use in single ones), how many buckets it accepts by its own word.
 	Weights    []uint16
@@ -104,13 +105,16 @@ func (n *Node) Status(now Time) Status {
 	s.Nodes = append(s.Nodes, NodeStatus{
 		Ref: n.cfg.Self, Address: n.cfg.Address, State: s.State, Mutual: true, Self: true,
 		Member: n.view.has(n.cfg.Self), Weights: s.Weights, Claims: counts(n.owned), Lingers: counts(n.lingers),
-		Priorities: n.ownPriorities(), Illness: slices.Clone(n.health.Illness), Sees: n.health.Sees, Health: n.health.Lines,
+		Priorities: n.ownPriorities(), Illness: slices.Clone(n.health.Illness), Sees: n.health.Sees, Health: n.ownWords(),
 	})
 	for _, p := range n.peers {
 		ns := NodeStatus{
 			Ref: p.ref, Address: p.beat.Address, State: stateOf(p.beat), Silent: p.silent, Left: p.left, Deaf: p.beat.Flags&FlagDeaf != 0,
 			Mutual: p.mutual, Member: p.member(), HeardAgo: max(now-p.heard, 0), Path: n.pathOf(p),
 			Sees: p.beat.Sees, Health: p.beat.Health,
+		}
+		if p.restarts() {
+			ns.Held = max(p.heard+p.beat.Hold-now, 0)
 		}
 		if p.unlike {
 			ns.Unlike = n.difference(p.beat, p.pools)
