@@ -233,6 +233,7 @@ func TestANodeFallsIll(t *testing.T) {
 	c.even()
 	clients := c.clients(lab.ClientOptions{Live: 30, Every: 50 * time.Millisecond, NewEvery: 20 * time.Millisecond})
 	ill := c.Node(1)
+	hooks, hooksOfOther := hookOn(t, ill, "cat >> OUT"), hookOn(t, c.Node(0), "cat >> OUT")
 	for _, row := range []struct{ ailment, says string }{
 		{"memory", "memory_pressure: every task waited for memory 80.0 %"},
 		{"disk", "disk_space: "},
@@ -251,4 +252,11 @@ func TestANodeFallsIll(t *testing.T) {
 		}
 	}
 	c.answeredBy(c.Client(), c.Others(ill)...)
+	for kind, read := range map[string]func() []hookDocument{"sign": hooks, "health": hooks, "peer-health": hooksOfOther} {
+		waitFor(t, "a hook that is told of "+kind, func() bool {
+			return slices.ContainsFunc(read(), func(e hookDocument) bool {
+				return e.Event == "health" && e.Kind == kind && strings.Contains(e.Reason, "io_errors: ") && (kind == "peer-health") == (e.Peer == ill.Name())
+			})
+		})
+	}
 }

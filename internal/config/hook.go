@@ -20,11 +20,12 @@ const (
 	HookTakeover  = "takeover"  // it has taken buckets of a node that died
 	HookPeer      = "peer"      // another node: heard, silent, left, incompatible
 	HookDegraded  = "degraded"  // whether something is wrong
+	HookHealth    = "health"    // a sign or check changes its level, or what follows from it for a weight
 	HookDrift     = "drift"     // somebody changed what rota needs on the host
 )
 
 // HookEvents are all of them, the words of on.
-var HookEvents = []string{HookState, HookOwnership, HookTakeover, HookPeer, HookDegraded, HookDrift}
+var HookEvents = []string{HookState, HookOwnership, HookTakeover, HookPeer, HookDegraded, HookHealth, HookDrift}
 
 func (c *Config) readHooks(v value) {
 	items := v.items("- {on: [state], command: [/usr/local/bin/notify]}")

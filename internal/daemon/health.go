@@ -35,6 +35,7 @@ type ward struct {
 	mu       sync.Mutex
 	ofChecks []checkSeat // of all pools, in order
 	ofSigns  []signSeat
+	news     []occurrence // changes that the hooks have not been told of
 	blame    health.Blame
 	applied  conclusion
 	degraded time.Time // since when the node goes on although it would leave; zero if it does not
@@ -200,6 +201,7 @@ func (w *ward) record(kind, what string, was, is health.State, text string, f ap
 	}
 	w.log.Log(context.Background(), level, line, "event", kind)
 	w.tell(api.Event{Time: time.Now(), Kind: kind, Node: w.node, Text: line, Finding: &f})
+	w.news = append(w.news, occurrence{config.HookHealth, kind, line})
 }
 
 func (w *ward) judgeSoon() {
@@ -223,10 +225,10 @@ func (w *ward) conclude(ctx context.Context) error {
 		}
 	}
 	w.mu.Lock()
-	next := w.judge(own)
+	next, news := w.judge(own), w.news
 	same := w.applied.same(next)
 	w.mu.Unlock()
-	if same {
+	if same && len(news) == 0 {
 		return nil
 	}
 	if err := w.loop.ask(ctx, func() error {
@@ -234,6 +236,8 @@ func (w *ward) conclude(ctx context.Context) error {
 		case <-w.retired: // the places of the pools are others now
 			return nil
 		default:
+			w.loop.herald.allIll = next.degraded
+			w.loop.herald.happened(news...)
 			return w.loop.step(next.told)
 		}
 	}); err != nil {
@@ -241,7 +245,7 @@ func (w *ward) conclude(ctx context.Context) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.applied = next
+	w.applied, w.news = next, w.news[len(news):]
 	switch {
 	case !next.degraded:
 		w.degraded = time.Time{}

@@ -17,16 +17,20 @@ type herald struct {
 	tell func(hook.Event)
 
 	notes  []ownership.Note // of this step
-	drifts []string         // told in this step
+	beside []occurrence     // what has happened beside the state machine, and is told in this step
 	stale  bool             // something may have changed in this step
 	why    string           // the newest note that gives a reason for what follows
 
 	begun    bool
 	state    string
 	degraded bool
+	allIll   bool // this node serves on because no node is well
 	owned    []ownership.Bitmap
 	members  []string
 }
+
+// occurrence is an event that does not come from the state machine.
+type occurrence struct{ event, kind, text string }
 
 func newHerald(cfg *config.Config, tell func(hook.Event)) *herald {
 	return &herald{cfg: cfg, tell: tell, owned: make([]ownership.Bitmap, len(cfg.Pools))}
@@ -57,8 +61,12 @@ func (h *herald) note(n ownership.Note) {
 
 // drifted: somebody changed what rota needs on the host.
 func (h *herald) drifted(text string) {
-	h.stale = true
-	h.drifts = append(h.drifts, text)
+	h.happened(occurrence{config.HookDrift, config.HookDrift, text})
+}
+
+func (h *herald) happened(what ...occurrence) {
+	h.stale = h.stale || len(what) > 0
+	h.beside = append(h.beside, what...)
 }
 
 // gone: the interface has gone, and with it all that the node owned. The loop has ended.
@@ -77,25 +85,25 @@ func (h *herald) gone(s ownership.Status, text string) {
 // moved: a table was switched.
 func (h *herald) moved() { h.stale = true }
 
-// settle tells of everything that the step has changed: of other nodes first,
-// as they are the cause, then of this one.
+// settle tells of everything that the step has changed: of what happened to the host
+// and to other nodes first, as that is the cause, then of this one.
 func (h *herald) settle(state ownership.State, status func() ownership.Status) {
 	if !h.stale && h.begun && state.String() == h.state {
 		return
 	}
 	s := status()
 	e := h.document(s)
+	for _, b := range h.beside {
+		one := e
+		one.Event, one.Kind, one.Reason = b.event, b.kind, b.text
+		h.tell(one)
+	}
 	for _, n := range h.notes {
 		if kind, ok := hookOf(n.Kind); ok && n.Node != h.cfg.Node.Name {
 			one := e
 			one.Event, one.Kind, one.Peer, one.Reason = kind, n.Kind.String(), n.Node, n.Text
 			h.tell(one)
 		}
-	}
-	for _, text := range h.drifts {
-		one := e
-		one.Event, one.Kind, one.Reason = config.HookDrift, config.HookDrift, text
-		h.tell(one)
 	}
 	if e.State != h.state {
 		one := e
@@ -108,11 +116,13 @@ func (h *herald) settle(state ownership.State, status func() ownership.Status) {
 		one.Event, one.Reason = config.HookDegraded, "nothing is wrong any more"
 		if ws := ailing(s); len(ws) > 0 {
 			one.Reason = ws[0].Text
+		} else if e.Degraded && h.allIll {
+			one.Reason = leastIll
 		}
 		h.tell(one)
 	}
 	h.state, h.degraded, h.members = e.State, e.Degraded, e.View.Members
-	h.notes, h.drifts, h.stale, h.begun = nil, nil, false, true
+	h.notes, h.beside, h.stale, h.begun = nil, nil, false, true
 }
 
 // whyState is the note of this step that says why the state has changed. Others
@@ -170,7 +180,7 @@ func (h *herald) document(s ownership.Status) hook.Event {
 	}
 	e := hook.Event{
 		Time: time.Now(), Cluster: h.cfg.Cluster, Node: h.cfg.Node.Name, State: state, StateBefore: state,
-		Degraded: state != stopped && degraded(s), Reason: h.why, View: hook.View{ID: v.ID, Number: v.Number, Members: v.Members},
+		Degraded: state != stopped && (degraded(s) || h.allIll && s.State == ownership.StateServing), Reason: h.why, View: hook.View{ID: v.ID, Number: v.Number, Members: v.Members},
 	}
 	for i, cfg := range h.cfg.Pools {
 		p := hook.Pool{
@@ -190,6 +200,8 @@ func hookOf(k ownership.NoteKind) (event string, ok bool) {
 	switch k {
 	case ownership.NotePeerHeard, ownership.NotePeerSilent, ownership.NotePeerLeft, ownership.NotePeerIncompatible, ownership.NoteDuplicateName:
 		return config.HookPeer, true
+	case ownership.NoteHealth, ownership.NotePeerHealth:
+		return config.HookHealth, true
 	}
 	return "", false
 }

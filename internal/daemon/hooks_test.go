@@ -57,6 +57,10 @@ func TestHooksAreToldOfChanges(t *testing.T) {
 			ownership.Status{State: ownership.StateServing, Pools: owned(4), View: members("node-a"), Nodes: []ownership.NodeStatus{dead}},
 			[]string{"peer peer-silent node-b serving>serving 4>4 true: silent for 306ms", "ownership   serving>serving 2>4 true: node-b: silent for 306ms",
 				"takeover  node-b serving>serving 2>4 true: node-b: silent for 306ms", "degraded   serving>serving 4>4 true: node-b has been silent for 0s"}},
+		{"when another node is ill",
+			[]ownership.Note{{Kind: ownership.NotePeerHealth, Node: "node-b", Text: "pool web: weight 0, was 100"}}, false,
+			ownership.Status{State: ownership.StateServing, Pools: owned(4), View: members("node-a"), Nodes: []ownership.NodeStatus{dead}},
+			[]string{"health peer-health node-b serving>serving 4>4 true: pool web: weight 0, was 100"}},
 		{"when it stops", []ownership.Note{{Kind: ownership.NoteStopped, Text: "stopped"}}, true,
 			ownership.Status{State: ownership.StateServing, Pools: owned(0), View: members("node-a"), Nodes: []ownership.NodeStatus{dead}},
 			[]string{"state   serving>stopped 0>0 false: stopped", "ownership   stopped>stopped 4>0 false: stopped"}},
@@ -69,6 +73,43 @@ func TestHooksAreToldOfChanges(t *testing.T) {
 			h.moved()
 		}
 		h.settle(row.s.State, func() ownership.Status { return row.s })
+		if !slices.Equal(got, row.want) {
+			t.Errorf("%s:\ngot  %q\nwant %q", row.what, got, row.want)
+		}
+	}
+}
+
+// TestHooksAreToldOfHealth: of the sign first, then of what follows from it.
+func TestHooksAreToldOfHealth(t *testing.T) {
+	var got []string
+	h := newHerald(&config.Config{Cluster: "web", Node: config.Node{Name: "node-a"}}, func(e hook.Event) {
+		got = append(got, fmt.Sprintf("%s %s %v: %s", e.Event, e.Kind, e.Degraded, e.Reason))
+	})
+	settle := func() {
+		h.settle(ownership.StateServing, func() ownership.Status { return ownership.Status{State: ownership.StateServing} })
+	}
+	settle()
+	for _, row := range []struct {
+		what   string
+		news   []occurrence
+		note   string
+		allIll bool
+		want   []string
+	}{
+		{"nothing", nil, "", false, nil},
+		{"a warning that moves nothing", []occurrence{{config.HookHealth, eventSign, "raid: warn, was ok"}}, "", false, []string{"health sign false: raid: warn, was ok"}},
+		{"a check that fails, and a node that is the last", []occurrence{{config.HookHealth, eventCheck, "nginx: leave, was ok"}}, "pool web: goes on", true,
+			[]string{"health check true: nginx: leave, was ok", "health health true: pool web: goes on", "degraded  true: " + leastIll}},
+		{"and that is well again", nil, "pool web: all is well", false,
+			[]string{"health health false: pool web: all is well", "degraded  false: nothing is wrong any more"}},
+	} {
+		got = nil
+		h.allIll = row.allIll
+		h.happened(row.news...)
+		if row.note != "" {
+			h.note(ownership.Note{Kind: ownership.NoteHealth, Text: row.note})
+		}
+		settle()
 		if !slices.Equal(got, row.want) {
 			t.Errorf("%s:\ngot  %q\nwant %q", row.what, got, row.want)
 		}
