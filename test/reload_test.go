@@ -1,8 +1,10 @@
 package test
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -96,6 +98,41 @@ func TestRollingReload(t *testing.T) {
 	}
 }
 
+// TestReloadOfChecksAndHooks: a check that comes with a reload judges, one that goes judges no more,
+// and the hooks of the new file are told; by SIGHUP as by order. Nothing breaks.
+func TestReloadOfChecksAndHooks(t *testing.T) {
+	c := started(t, lab.Options{Nodes: 2})
+	n := c.Node(0)
+	c.even()
+	clients := c.clients(lab.ClientOptions{Live: 40, Every: 50 * time.Millisecond, NewEvery: 20 * time.Millisecond})
+	file, err := os.ReadFile(n.ConfigFile())
+	must(t, err)
+	lever, script, told := filepath.Join(c.Dir(), "lever"), filepath.Join(c.Dir(), "hook"), filepath.Join(c.Dir(), "told")
+	must(t, os.WriteFile(script, []byte("#!/bin/sh\necho $ROTA_EVENT >> "+told+"\n"), 0o755))
+	edit(t, n, "pools:\n", fmt.Sprintf("hooks: [{on: [ownership], command: %q}]\npools:\n", script),
+		`name: "web"`, fmt.Sprintf("name: web\n    checks: [{name: lever, file: %q, interval: 100ms}]", lever))
+	if said := reload(t, n); !strings.Contains(said, "pools[web].checks: changed") || !strings.Contains(said, "hooks: changed") {
+		t.Errorf("says %q", said)
+	}
+	leaves := func(s *api.Status) bool { return s.View.Agreed && s.Pools[0].Owned == "" }
+	c.until(n, "to leave", leaves)
+	waitFor(t, "a hook that is told", func() bool {
+		text, err := os.ReadFile(told)
+		return err == nil && strings.HasPrefix(string(text), "ownership")
+	})
+	must(t, os.WriteFile(lever, nil, 0o600))
+	c.even()
+	must(t, os.Remove(lever))
+	c.until(n, "to leave", leaves)
+	must(t, os.WriteFile(n.ConfigFile(), file, 0o600))
+	hangUp(t, n)
+	c.even()
+	if s := statuses(t, n)[0]; len(s.Checks) > 0 {
+		t.Errorf("has checks yet: %+v", s.Checks)
+	}
+	c.unbroken("checks that come and go", clients, 2*time.Second)
+}
+
 // TestReloadRefuses: what is wrong, or cannot be changed, changes nothing.
 func TestReloadRefuses(t *testing.T) {
 	c := started(t, lab.Options{Nodes: 1})
@@ -114,7 +151,8 @@ func TestReloadRefuses(t *testing.T) {
 			"pools[web].buckets: cannot be changed while the daemon runs; restart it"},
 		{"the interface", []string{"interface: ", "interface: x"}, 1, "interface: cannot be changed while the daemon runs; restart it"},
 		{"a typing error", []string{"cluster:", "clutser:"}, 2, "clutser"},
-		{"an address that the host has already", []string{`- "192.0.2.10"`, `- "192.0.2.10"` + "\n      - 192.0.2.11"}, 1, "192.0.2.11"},
+		{"a hook that is not there", []string{"pools:\n", "hooks: [{command: /no/such/hook}]\npools:\n" + mailPool}, 1, "hooks[0].command: "},
+		{"an address that the host has already", []string{`- "192.0.2.10"`, `- "192.0.2.10"` + "\n      - 192.0.2.11"}, 1, "pools[web].addresses: shared address 192.0.2.11"},
 	} {
 		edit(t, n, r.edit...)
 		o := rota(t, "reload", "--socket", n.Socket())

@@ -127,6 +127,41 @@ func TestAnotherConfiguration(t *testing.T) {
 	}
 }
 
+// TestAnotherVersion that cannot carry on what there is: the daemon says so and drains first, and
+// refuses where nobody could take over.
+func TestAnotherVersion(t *testing.T) {
+	own := ownBinary(t)
+	c := started(t, lab.Options{Nodes: 2, Binary: own.path})
+	n := c.Node(0)
+	c.even()
+	own.write(fmt.Sprintf("#!/bin/sh\n[ \"$1\" = version ] && exec echo '{\"version\":\"99\",\"estate\":\"another\"}'\nexec %s \"$@\"\n", binary))
+	release := c.hold(c.Shared()[0], 20)
+	asked := statuses(t, n)[0]
+	order(t, "restart", "--socket", n.Socket())
+	c.until(n, "a drain", func(s *api.Status) bool { return s.State == api.Draining && s.Pools[0].Owned == "" })
+	if health := healthOf(statuses(t, c.Node(1))[0], n.Name()); len(health) != 1 || health[0] != "drains: the daemon restarts" {
+		t.Errorf("the other says %q", health)
+	}
+	release()
+	c.until(n, "another daemon, that starts anew", func(s *api.Status) bool {
+		return !s.Started.Equal(asked.Started) && self(s).Incarnation > self(asked).Incarnation
+	})
+	if words := logOf(t, n); !strings.Contains(words, "version 99 cannot carry on what version") {
+		t.Errorf("does not say why it drains:\n%s", words)
+	}
+	c.even()
+
+	alone := c.Node(1)
+	must(t, n.Leave(soon(t)))
+	c.agreed(alone)
+	if o := rota(t, "restart", "--socket", alone.Socket()); o.code != 1 || !strings.Contains(o.stderr, "version 99 cannot carry on") || !strings.Contains(o.stderr, "nobody else can take over") {
+		t.Errorf("alone: exit %d, %q", o.code, o.stderr)
+	}
+	if s := statuses(t, alone)[0]; s.State != api.Serving {
+		t.Errorf("alone, and refused: %s", s.State)
+	}
+}
+
 // TestADaemonThatDoesNotComeBack: its datapath goes on for as long as the peers hold
 // what it owns. A start within that time carries on; after it they have taken over.
 func TestADaemonThatDoesNotComeBack(t *testing.T) {
