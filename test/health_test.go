@@ -212,6 +212,42 @@ func TestADiskFillsUp(t *testing.T) {
 	c.unbroken("mended", clients, 2*time.Second)
 }
 
+// TestACheckFlaps ten times a second: buckets move a few times, and no more than
+// ten times a minute.
+func TestACheckFlaps(t *testing.T) {
+	const flapping, most = 12 * time.Second, 10
+	l := newLevers(t)
+	c := idle(t, lab.Options{Nodes: 3, Pools: []lab.Pool{{Name: "web", Checks: []string{
+		fmt.Sprintf("{name: lever, file: %q, interval: 10ms, timeout: 10ms, rise: 1, fall: 1}", l.dir+"/{node}"),
+	}}}})
+	l.up(c.Nodes()...)
+	must(t, c.StartDaemons())
+	c.even()
+	clients := c.clients(lab.ClientOptions{Live: 60, Every: 50 * time.Millisecond, NewEvery: 20 * time.Millisecond})
+	ill := c.Node(1)
+	tick, flaps := time.NewTicker(50*time.Millisecond), 0
+	defer tick.Stop()
+	for end := time.Now().Add(flapping); time.Now().Before(end); flaps++ {
+		l.down(ill)
+		<-tick.C
+		l.up(ill)
+		<-tick.C
+	}
+	moves := 0
+	must(t, ill.API().Events(soon(t), 0, false, func(e api.Event) error {
+		if e.Kind == "health" {
+			moves++
+			t.Log(e.Time.Format(time.StampMilli), e.Text)
+		}
+		return nil
+	}))
+	t.Logf("%d flaps in %s changed the weight %d times", flaps, flapping, moves)
+	if flaps < 80 || moves < 2 || moves > most {
+		t.Errorf("%d flaps in %s changed the weight %d times; want 80 or more, and 2 to %d changes", flaps, flapping, moves, most)
+	}
+	c.unbroken("flapping", clients, 2*time.Second)
+}
+
 // tellsStory expects that a node's events have these words, one after the other.
 func tellsStory(t *testing.T, n *lab.Node, words ...string) {
 	t.Helper()
@@ -232,26 +268,39 @@ func TestANodeFallsIll(t *testing.T) {
 	c := started(t, lab.Options{Nodes: 3, Ailing: true})
 	c.even()
 	clients := c.clients(lab.ClientOptions{Live: 30, Every: 50 * time.Millisecond, NewEvery: 20 * time.Millisecond})
-	ill := c.Node(1)
+	ill, flaps := c.Node(1), c.Node(2)
 	hooks, hooksOfOther := hookOn(t, ill, "cat >> OUT"), hookOn(t, c.Node(0), "cat >> OUT")
-	for _, row := range []struct{ ailment, says string }{
-		{"memory", "memory_pressure: every task waited for memory 80.0 %"},
-		{"disk", "disk_space: "},
-		{"readonly", "read_only: "},
-		{"records", "io_errors: 3 in the kernel's log in 10m0s, last: I/O error, dev sda"}, // the last: it is remembered
+	for _, row := range []struct {
+		ailment, says string
+		node          *lab.Node
+		remembered    bool // for ten minutes
+	}{
+		{"memory", "memory_pressure: every task waited for memory 80.0 %", ill, false},
+		{"stress", "memory_pressure: every task waited for memory ", ill, false},
+		{"disk", "disk_space: ", ill, false},
+		{"readonly", "read_only: ", ill, false},
+		{"shutdown", "shutdown: the host is going down", ill, false},
+		{"link", "link_flaps: carrier of eth0 came or went ", flaps, true},
+		{"records", "io_errors: 3 in the kernel's log in 10m0s, last: I/O error, dev sda", ill, true},
 	} {
-		must(t, ill.Ail(row.ailment))
-		c.until(ill, "to leave for "+row.ailment, func(s *api.Status) bool { return s.View.Agreed && !owning(s) })
-		c.tellsOthers(ill, row.says)
+		must(t, row.node.Ail(row.ailment))
+		began := time.Now()
+		c.until(row.node, "to leave for "+row.ailment, func(s *api.Status) bool { return s.View.Agreed && !owning(s) })
+		t.Logf("left %s after %s", time.Since(began).Round(time.Millisecond), row.ailment)
+		if row.ailment == "shutdown" {
+			// All was handed over while it held the host back, and it lets it go on.
+			waitFor(t, "the host to be let go", func() bool { return !row.node.Inhibited() })
+		}
+		c.tellsOthers(row.node, row.says)
 		c.unbroken(row.ailment, clients, 2*time.Second)
-		tellsStory(t, ill, " sign: "+strings.SplitN(row.says, ":", 2)[0], " health: pool web: weight 0, was 100: ", " view-cleared: ")
-		tellsStory(t, c.Node(0), " "+ill.Name()+" peer-health: pool web: weight 0, was 100: ", ill.Name()+" weighs 0")
-		must(t, ill.Cure(soon(t)))
-		if row.ailment != "records" {
+		tellsStory(t, row.node, " sign: "+strings.SplitN(row.says, ":", 2)[0], " health: pool web: weight 0, was 100: ", " view-cleared: ")
+		tellsStory(t, c.Node(0), " "+row.node.Name()+" peer-health: pool web: weight 0, was 100: ", row.node.Name()+" weighs 0")
+		must(t, row.node.Cure(soon(t)))
+		if !row.remembered {
 			c.even()
 		}
 	}
-	c.answeredBy(c.Client(), c.Others(ill)...)
+	c.answeredBy(c.Client(), c.Node(0))
 	for kind, read := range map[string]func() []hookDocument{"sign": hooks, "health": hooks, "peer-health": hooksOfOther} {
 		waitFor(t, "a hook that is told of "+kind, func() bool {
 			return slices.ContainsFunc(read(), func(e hookDocument) bool {

@@ -8,94 +8,19 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rota-cluster/rota/internal/lab/probe"
+	"github.com/rota-cluster/rota/internal/lab/stress"
 )
 
-// body is what of a node can fall ill by itself although the lab's nodes share
-// one kernel: a small disk, and the files in which a kernel tells of trouble,
-// mounted over the real ones for the node's daemon alone.
-type body struct{ dir string }
-
-func newBody(dir string) (body, error) {
-	b := body{dir}
-	if err := os.Mkdir(b.disk(), 0o755); err != nil {
-		return b, fmt.Errorf("make the node's disk: %w", err)
-	}
-	if err := unix.Mount("rota-lab", b.disk(), "tmpfs", 0, "size=1m"); err != nil {
-		return b, fmt.Errorf("make the node's disk: %w", err)
-	}
-	return b, errors.Join(os.WriteFile(b.kmsg(), nil, 0o600), b.press(0))
-}
-
-func (b body) disk() string   { return filepath.Join(b.dir, "disk") }
-func (b body) kmsg() string   { return filepath.Join(b.dir, "kmsg") }
-func (b body) memory() string { return filepath.Join(b.dir, "memory") }
-
-func (b body) close() error {
-	if err := unix.Unmount(b.disk(), 0); err != nil {
-		return fmt.Errorf("take the node's disk away: %w", err)
-	}
-	return nil
-}
-
-// signs of the node's configuration that see the body.
-func (b body) signs() map[string]string {
-	paths := fmt.Sprintf("paths: [%q]", b.disk())
-	return map[string]string{
-		"memory_pressure": "{stay: 3s}", "io_errors": "{}", "link_flaps": "{}",
-		"disk_space": "{leave: 99%, stay: 3s, " + paths + "}", "read_only": "{stay: 3s, " + paths + "}",
-	}
-}
-
-// command lets a program see the body's files in place of the kernel's. unshare
-// comes first: the files are mounted for this program alone, or it does not start.
-func (b body) command(name string, args ...string) *exec.Cmd {
-	const script = `mount --bind "$1" /dev/kmsg && mount --bind "$2" /proc/pressure/memory && shift 2 && exec "$@"`
-	alone := []string{"--mount", "--propagation", "private", "/bin/sh", "-c", script, "sh", b.kmsg(), b.memory(), name}
-	return exec.Command("unshare", append(alone, args...)...)
-}
-
-// press has the kernel say that every task waited so many percent of the time for memory.
-func (b body) press(percent int) error {
-	text := ""
-	for _, who := range []string{"some", "full"} {
-		text += fmt.Sprintf("%s avg10=%d.00 avg60=0.00 avg300=0.00 total=0\n", who, percent)
-	}
-	return os.WriteFile(b.memory(), []byte(text), 0o600)
-}
-
-// record has the kernel write into its log.
-func (b body) record(message string) error {
-	var now unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
-		return err
-	}
-	log, err := os.OpenFile(b.kmsg(), os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	const kernelError = 3 // facility kern, severity err
-	_, err = fmt.Fprintf(log, "%d,1,%d,-;%s\n", kernelError, now.Nano()/1000, message)
-	return errors.Join(err, log.Close())
-}
-
-func (b body) fill() error {
-	err := os.WriteFile(filepath.Join(b.disk(), "full"), make([]byte, 2<<20), 0o600)
-	if errors.Is(err, unix.ENOSPC) {
-		return nil
-	}
-	return err
-}
-
-func (b body) remount(flags uintptr) error {
-	return unix.Mount("", b.disk(), "", unix.MS_REMOUNT|flags, "")
-}
-
 // ailments that Ail knows: its service is killed; its disk fills up, or can be
-// written no more; its kernel says that every task waits for memory, or has I/O
-// errors in its log, which the daemon remembers for ten minutes.
-var ailments = []string{"service", "disk", "readonly", "memory", "records"}
+// written no more; its kernel says that every task waits for memory, or a
+// program makes that true; the kernel has I/O errors in its log, or its link
+// comes and goes, which the daemon remembers for ten minutes; it is to shut down.
+var ailments = []string{"service", "disk", "readonly", "memory", "stress", "records", "link", "shutdown"}
 
 var errNoBody = errors.New("the nodes of this lab have no bodies that could fall ill")
 
@@ -119,6 +44,13 @@ func (n *Node) Ail(what string) error {
 			failed[i] = n.body.record("I/O error, dev sda, sector 2048 op 0x0:(READ) flags 0x0 phys_seg 1 prio class 0")
 		}
 		return errors.Join(failed...)
+	case "stress":
+		return n.stressMemory()
+	case "link":
+		return n.flap()
+	case "shutdown":
+		n.body.bus.Announce(true)
+		return nil
 	}
 	return fmt.Errorf("no ailment %q; there are %s", what, strings.Join(ailments, ", "))
 }
@@ -128,7 +60,8 @@ func (n *Node) Cure(ctx context.Context) error {
 	if n.body == nil {
 		return errNoBody
 	}
-	failed := []error{n.body.remount(0), n.body.press(0)}
+	n.body.bus.Announce(false)
+	failed := []error{n.body.remount(0), n.body.relax(), n.body.press(0), n.lab.segment.SetCarrier(n.host, true)}
 	if err := os.Remove(filepath.Join(n.body.disk(), "full")); !errors.Is(err, os.ErrNotExist) {
 		failed = append(failed, err)
 	}
@@ -136,4 +69,86 @@ func (n *Node) Cure(ctx context.Context) error {
 		failed = append(failed, n.MendService(ctx))
 	}
 	return errors.Join(failed...)
+}
+
+// A link that flaps: the carrier goes so often, for so long, with so much between. It comes
+// back before anybody misses the node, so what the node does is for the sign alone.
+const (
+	flaps   = 3
+	flapFor = 20 * time.Millisecond
+	flapGap = 200 * time.Millisecond
+)
+
+func (n *Node) flap() error {
+	for range flaps {
+		if err := n.lab.segment.SetCarrier(n.host, false); err != nil {
+			return err
+		}
+		<-time.After(flapFor)
+		if err := n.lab.segment.SetCarrier(n.host, true); err != nil {
+			return err
+		}
+		<-time.After(flapGap)
+	}
+	return nil
+}
+
+// Inhibited tells whether somebody holds back the shutdown of the node's host.
+func (n *Node) Inhibited() bool { return n.body != nil && n.body.bus.Held() }
+
+// stressed is a node whose memory is short.
+type stressed struct {
+	group *stress.Group
+	hog   *exec.Cmd
+	relay *probe.Running[struct{}]
+}
+
+// relayEvery is how often the node's kernel says what the group's does.
+const relayEvery = 200 * time.Millisecond
+
+// stressMemory makes memory short in a group of the node's own, whose pressure is told as the node's.
+func (n *Node) stressMemory() error {
+	if n.body.stress != nil {
+		return nil
+	}
+	group, err := stress.NewGroup("rota-lab-" + n.lab.Name() + "-" + n.Name())
+	if err != nil {
+		return err
+	}
+	s := &stressed{group: group, hog: group.Command()}
+	if err := n.host.Start(s.hog); err != nil {
+		return errors.Join(fmt.Errorf("stress the node's memory: %w", err), group.Close())
+	}
+	s.relay = probe.Start(context.Background(), func(ctx context.Context) (struct{}, error) {
+		for tick := time.NewTicker(relayEvery); ; {
+			select {
+			case <-ctx.Done():
+				tick.Stop()
+				return struct{}{}, nil
+			case <-tick.C:
+			}
+			text, err := os.ReadFile(group.Pressure())
+			if err == nil {
+				err = n.body.tellPressure(string(text))
+			}
+			if err != nil {
+				return struct{}{}, err
+			}
+		}
+	})
+	n.body.stress = s
+	return nil
+}
+
+// relax ends it.
+func (b *body) relax() error {
+	s := b.stress
+	if s == nil {
+		return nil
+	}
+	b.stress = nil
+	_, err := s.relay.Stop()
+	killed := unix.Kill(-s.hog.Process.Pid, unix.SIGKILL)
+	_ = s.hog.Wait() // killed, as it shall be
+	return errors.Join(err, killed, s.group.Close())
 }

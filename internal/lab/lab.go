@@ -161,11 +161,9 @@ func (l *Lab) prepareNode(ctx context.Context) (*Node, error) {
 		return nil, err
 	}
 	if l.options.Ailing {
-		b, err := newBody(l.bodyOf(n.Name()).dir)
-		if err != nil {
+		if n.body, err = newBody(l.bodyOf(n.Name())); err != nil {
 			return nil, err
 		}
-		n.body = &b
 	}
 	return n, n.serve(ctx)
 }

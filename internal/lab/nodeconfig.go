@@ -20,7 +20,7 @@ func (l *Lab) filesOf(node string) nodeFiles {
 	return nodeFiles{config: at("rota.yaml"), socket: at("rota.sock"), state: at("state"), log: at("rota.log"), hooks: at("hooks.d")}
 }
 
-func (l *Lab) bodyOf(node string) body { return body{filepath.Join(l.dir.path, node)} }
+func (l *Lab) bodyOf(node string) bodyFiles { return bodyFiles{filepath.Join(l.dir.path, node)} }
 
 func (l *Lab) keyFile() string { return filepath.Join(l.dir.path, "key") }
 

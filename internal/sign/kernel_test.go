@@ -1,7 +1,6 @@
 package sign
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rota-cluster/rota/internal/health"
+	"github.com/rota-cluster/rota/internal/lab/stress"
 )
 
 func itoa(n int) string { return strconv.Itoa(n) }
@@ -92,23 +92,26 @@ func TestRemountedReadOnly(t *testing.T) {
 // A process that needs more memory than its group may have stalls, and the
 // kernel tells the pressure of the group in the format of the host's.
 func TestMemoryPressure(t *testing.T) {
-	unified, limit := pressureGroup(t)
+	group, err := stress.NewGroup("rota-test-" + itoa(os.Getpid()))
+	if err != nil {
+		t.Fatalf("%v (this test needs root)", err)
+	}
+	defer func() {
+		if err := group.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	proc := t.TempDir()
 	if err := os.Mkdir(proc+"/pressure", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(unified+"/memory.pressure", proc+"/pressure/memory"); err != nil {
+	if err := os.Symlink(group.Pressure(), proc+"/pressure/memory"); err != nil {
 		t.Fatal(err)
 	}
 	sign := pressure{proc, "memory", "full"}
 	expect(t, "before", sign.read(), health.Measured, 0, "")
 
-	// It reads a file that does not fit, over and over, so that the kernel
-	// always takes away what is needed next.
-	file := filepath.Join(t.TempDir(), "big")
-	script := fmt.Sprintf("echo $$ >%s/cgroup.procs; for g in %s; do echo $$ >$g/cgroup.procs; done; "+
-		"dd if=/dev/zero of=%s bs=1M count=64 2>/dev/null; while :; do cat %s >/dev/null; done", unified, limit, file, file)
-	cmd := exec.Command("/bin/sh", "-c", script)
+	cmd := group.Command()
 	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -127,49 +130,4 @@ func TestMemoryPressure(t *testing.T) {
 			t.Fatalf("no pressure within 40 s: %+v", r)
 		}
 	}
-}
-
-// pressureGroup makes a group of the unified hierarchy, which tells pressure,
-// with 16 MiB of memory; where memory is still managed by the older hierarchy,
-// limit is a second group there.
-func pressureGroup(t *testing.T) (unified, limit string) {
-	t.Helper()
-	name := "rota-test-" + itoa(os.Getpid())
-	const limitBytes = "16777216"
-	make := func(dir string) string {
-		t.Helper()
-		dir = filepath.Join(dir, name)
-		if err := os.Mkdir(dir, 0o755); err != nil {
-			t.Fatalf("%v (this test needs root)", err)
-		}
-		t.Cleanup(func() {
-			var err error
-			for range 100 { // until the processes of the test are gone
-				if err = os.Remove(dir); err == nil {
-					return
-				}
-				time.Sleep(20 * time.Millisecond)
-			}
-			t.Error(err)
-		})
-		return dir
-	}
-	set := func(file string) {
-		t.Helper()
-		if err := os.WriteFile(file, []byte(limitBytes), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
-		if err := os.WriteFile("/sys/fs/cgroup/cgroup.subtree_control", []byte("+memory"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		unified = make("/sys/fs/cgroup")
-		set(unified + "/memory.max")
-		return unified, ""
-	}
-	unified = make("/sys/fs/cgroup/unified")
-	limit = make("/sys/fs/cgroup/memory")
-	set(limit + "/memory.limit_in_bytes")
-	return unified, limit
 }
