@@ -16,9 +16,11 @@ import (
 )
 
 const (
-	// lookEach is how often the host is looked at without being told of a change:
-	// the kernel tells of none to TCX programs, MACs that are received, and routes.
-	lookEach = 250 * time.Millisecond
+	// lookEach is how often that is looked at which the kernel tells nobody of: TCX
+	// programs, and MACs that are received.
+	lookEach = 500 * time.Millisecond
+	// lookAtAll is how often the rest is, of which it tells all but routes.
+	lookAtAll = 2 * time.Second
 	// lookRest is the least time between two looks, and lookShare how many times as
 	// long as a look took, up to lookLongest: they are not to take a CPU for
 	// themselves, and what is missing is to be there again within a second.
@@ -50,6 +52,9 @@ type keeper struct {
 	broken  string                    // what is wrong with the guards of other interfaces
 	foreign []string                  // addresses of ours that somebody else has added too
 
+	link  netcfg.Link // by the last look at all
+	allAt time.Time   // when that was
+
 	troubles []string  // of this look
 	unfit    string    // what was judged last
 	fitSince time.Time // nothing has been wrong since then
@@ -80,9 +85,9 @@ func (k *keeper) run(ctx context.Context) error {
 	rest, tick := time.NewTimer(0), time.NewTimer(0)
 	defer rest.Stop()
 	defer tick.Stop()
-	for links := true; ; {
+	for told := true; ; {
 		began := time.Now()
-		if k.look(began, links) {
+		if k.look(began, told) {
 			k.conclude(began)
 		}
 		took := time.Since(began)
@@ -95,29 +100,35 @@ func (k *keeper) run(ctx context.Context) error {
 		}
 		select {
 		case <-changed:
-			links = true
+			told = true
 		case <-tick.C:
-			links = false
+			told = false
 		case err := <-ended: // also when ctx is done
 			return errors.Join(err, watcher.Close())
 		}
 	}
 }
 
-// look puts back what is missing. links: interfaces may have appeared. It is
-// false if there is no interface any more, which the loop notices, and ends.
-func (k *keeper) look(now time.Time, links bool) bool {
+// look puts back what is missing. told: the kernel told of a change, and interfaces may
+// have appeared. It is false if there is no interface any more, which the loop notices, and ends.
+func (k *keeper) look(now time.Time, told bool) bool {
 	k.host.setting.Lock()
 	defer k.host.setting.Unlock()
+	calm := !told && len(k.troubles)+len(k.missing) == 0 && now.Sub(k.allAt) < lookAtAll
+	if calm && k.keepUntold(now) {
+		return true
+	}
 	link, err := netcfg.LinkByIndex(k.host.link.Index)
 	if errors.Is(err, netcfg.ErrNoInterface) {
 		return false
 	}
 	k.troubles, k.missing = nil, nil
+	k.link, k.allAt = link, now
 	switch {
 	case err != nil:
+		k.allAt = time.Time{}
 		k.trouble(err.Error())
-	case !k.keepPrograms(now, links):
+	case !k.keepPrograms(now, told):
 		k.withdraw(link)
 	case !link.Up:
 		k.trouble(fmt.Sprintf("interface %s is down", link.Name))
@@ -137,7 +148,19 @@ func (k *keeper) look(now time.Time, links bool) bool {
 	return true
 }
 
-// keepPrograms tells whether shared addresses may be there.
+// keepUntold keeps that of which the kernel tells nothing, while nothing else has
+// changed. It is false if shared addresses must not be there.
+func (k *keeper) keepUntold(now time.Time) bool {
+	if !k.keepPrograms(now, false) {
+		return false
+	}
+	for _, p := range k.host.cfg().Pools {
+		k.keepReception(now, k.link, p)
+	}
+	return true
+}
+
+// keepPrograms tells whether shared addresses may be there. links: interfaces may have appeared.
 func (k *keeper) keepPrograms(now time.Time, links bool) bool {
 	attached := k.host.attachment
 	missing, err := attached.Missing()

@@ -26,6 +26,7 @@ type Attachment struct {
 	tc       tc
 	guards   guards
 	behind   behind
+	ids      map[*ebpf.Program]ebpf.ProgramID // of programs that were looked for
 }
 
 // Attach puts the programs on the service interface and the guards on all

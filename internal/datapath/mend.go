@@ -27,7 +27,7 @@ func (a *Attachment) Missing() ([]string, error) {
 		want[0].p = a.programs.TC
 	}
 	for _, w := range want {
-		ok, err := a.tc.stands(a.service.Index, w.at, w.p)
+		ok, err := a.stands(a.service.Index, w.at, w.p)
 		if err != nil {
 			return nil, err
 		}
@@ -45,7 +45,7 @@ func (a *Attachment) Missing() ([]string, error) {
 		}
 	}
 	for index, p := range a.guards.on {
-		ok, err := a.tc.stands(index, atEgress, p)
+		ok, err := a.stands(index, atEgress, p)
 		ok = ok && (a.tc.clsact || a.behind.egress[index].stands())
 		switch {
 		case ok:
@@ -97,7 +97,7 @@ func (a *Attachment) judged() bool {
 		return true
 	}
 	for _, p := range []*ebpf.Program{a.programs.TC, a.programs.Adopt} {
-		if ok, err := a.tc.stands(a.service.Index, atIngress, p); ok && err == nil {
+		if ok, err := a.stands(a.service.Index, atIngress, p); ok && err == nil {
 			return true
 		}
 	}
@@ -108,18 +108,17 @@ func (a *Attachment) rewritten() bool {
 	if a.behind.egress[a.service.Index].stands() {
 		return true
 	}
-	ok, err := a.tc.stands(a.service.Index, atEgress, a.programs.Announce)
+	ok, err := a.stands(a.service.Index, atEgress, a.programs.Announce)
 	return ok && err == nil
 }
 
 // stands tells whether the program is attached at a place by whoever.
-func (t tc) stands(index int, at place, p *ebpf.Program) (bool, error) {
-	info, err := p.Info()
+func (a *Attachment) stands(index int, at place, p *ebpf.Program) (bool, error) {
+	id, err := a.idOf(p)
 	if err != nil {
 		return false, err
 	}
-	id, _ := info.ID()
-	if t.clsact {
+	if a.tc.clsact {
 		all, err := filters(index, at)
 		if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) {
 			return false, nil // the qdisc is gone
@@ -134,6 +133,23 @@ func (t tc) stands(index int, at place, p *ebpf.Program) (bool, error) {
 		return false, fmt.Errorf("ask for the programs at %s: %w", at, err)
 	}
 	return slices.ContainsFunc(result.Programs, func(q link.AttachedProgram) bool { return q.ID == id }), nil
+}
+
+// idOf asks the kernel once for each program.
+func (a *Attachment) idOf(p *ebpf.Program) (ebpf.ProgramID, error) {
+	if id, known := a.ids[p]; known {
+		return id, nil
+	}
+	info, err := p.Info()
+	if err != nil {
+		return 0, err
+	}
+	id, _ := info.ID()
+	if a.ids == nil {
+		a.ids = make(map[*ebpf.Program]ebpf.ProgramID)
+	}
+	a.ids[p] = id
+	return id, nil
 }
 
 func (a *Attachment) standsAtXDP() (bool, error) {

@@ -107,8 +107,11 @@ func receivesGroup(link Link, mac net.HardwareAddr) (bool, error) {
 
 // Joined says whether the interface is in the reception's group, if it has one.
 func Joined(link Link, group netip.Addr) (bool, error) {
+	if !group.IsValid() {
+		return true, nil
+	}
 	present, err := addresses()
-	return !group.IsValid() || slices.ContainsFunc(present, func(p address) bool {
+	return slices.ContainsFunc(present, func(p address) bool {
 		return p.index == link.Index && p.prefix.Addr() == group
 	}), err
 }

@@ -144,9 +144,10 @@ func (w *Watcher) repeat(ctx context.Context, i int) {
 			return
 		case <-timer.C:
 		}
-		start := w.env.Now()
 		pending = w.look(ctx, i, pending)
-		timer.Reset(max(0, w.signs[i].Interval-w.env.Now().Sub(start)))
+		// All at the same moments: to wake up costs more than most looks.
+		each := w.signs[i].Interval
+		timer.Reset(each - time.Duration(w.env.Now().UnixNano())%each)
 	}
 }
 
