@@ -132,7 +132,7 @@ func (f *Found) note(m *ebpf.Map) error {
 		return nil //nolint:nilerr // what cannot be read is replaced
 	}
 	for _, s := range v.Slot {
-		if a := s.Address.addr(); s.Used != 0 && !slices.Contains(f.Addresses, a) {
+		if a := s.Address.addr(); s.Pool != noPool && !slices.Contains(f.Addresses, a) {
 			f.Addresses = append(f.Addresses, a)
 		}
 	}

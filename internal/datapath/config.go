@@ -5,17 +5,21 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+
+	"github.com/rota-cluster/rota/internal/flowhash"
 )
 
 // ABI numbers the layout of what programs and user space share: bpf/config.h,
 // control.h, table.h, verdict.h and syn.h. Programs of another ABI are replaced, never
 // adopted.
-const ABI = 5
+const ABI = 6
 
 const (
 	macLen       = 6
 	addressSlots = 1024
 	addressShift = 64 - 10
+	// arrangementSize, like those of its parts, is a power of two: to find a part is to shift.
+	arrangementSize = 1 << 16
 )
 
 // kernelConfig is struct config of bpf/config.h. Its fields are in the host's
@@ -47,18 +51,20 @@ type kernelArrangement struct {
 	Multiplier  uint64
 	Pool        [MaxPools]kernelPool
 	Slot        [addressSlots]kernelSlot
+	_           [arrangementSize - 16 - MaxPools*64 - addressSlots*32]byte
 }
 
 type kernelPool struct {
-	Mode    uint32
-	Seed    uint32
-	Buckets uint32 // 0: no pool has this place
-	First   uint32
-	Mask6   [2]uint64
-	Mask4   uint32
-	MAC     [macLen]byte
-	_       uint16
-	Order   uint32 // in Options.Pools
+	Start4, Start6        uint32
+	Source6               [2]uint64
+	Source4               uint32
+	RemotePort, LocalPort uint16
+	Buckets               uint32 // 0: no pool has this place
+	First                 uint32
+	MAC                   [macLen]byte
+	_                     uint16
+	Order                 uint32 // in Options.Pools
+	_                     [12]byte
 }
 
 // kernelAddress is struct address: an IPv6 address, or an IPv4-mapped one.
@@ -68,12 +74,15 @@ type kernelAddress struct {
 
 type kernelSlot struct {
 	Address kernelAddress
-	Used    uint32
-	Pool    uint32 // its place, and retires
+	Pool    uint32 // its place, and retires; noPool in an empty slot
+	_       [12]byte
 }
 
-// retires is RETIRES of bpf/config.h.
-const retires = MaxPools * versions
+// RETIRES of bpf/config.h and NO_POOL of bpf/address.h.
+const (
+	retires = MaxPools * versions
+	noPool  = ^uint32(0)
+)
 
 // newKernelConfig writes what stays as it is, as the programs read it.
 func newKernelConfig(o Options) *kernelConfig {
@@ -86,19 +95,33 @@ func newKernelConfig(o Options) *kernelConfig {
 func newKernelArrangement(o Options, layout []tableLayout) (*kernelArrangement, error) {
 	a := &kernelArrangement{Fingerprint: o.Fingerprint()}
 	for i, p := range o.Pools {
-		mask6 := p.Hasher.Mask6()
-		a.Pool[layout[i].place] = kernelPool{
-			Mode:    uint32(p.Hasher.Mode),
-			Seed:    p.Hasher.Seed,
-			Buckets: p.Hasher.Buckets,
-			First:   layout[i].firstBucket(),
-			Mask4:   p.Hasher.Mask4(),
-			Mask6:   [2]uint64{uint64(mask6[0])<<32 | uint64(mask6[1]), uint64(mask6[2])<<32 | uint64(mask6[3])},
-			MAC:     [macLen]byte(p.MAC),
-			Order:   uint32(i),
-		}
+		k := newKernelPool(p.Hasher)
+		k.First, k.MAC, k.Order = layout[i].firstBucket(), [macLen]byte(p.MAC), uint32(i)
+		a.Pool[layout[i].place] = k
 	}
 	return a, a.placeAddresses(o.Pools, layout)
+}
+
+// newKernelPool writes the mode of a hash as where it begins and what it takes in.
+func newKernelPool(h flowhash.Hasher) kernelPool {
+	k := kernelPool{
+		Start4: flowhash.Start(1, h.Seed), Start6: flowhash.Start(4, h.Seed),
+		Source4: ^uint32(0), Source6: [2]uint64{^uint64(0), ^uint64(0)},
+		Buckets: h.Buckets,
+	}
+	switch {
+	case h.Mode == flowhash.SourceNetwork:
+		mask6 := h.Mask6()
+		k.Source4 = h.Mask4()
+		k.Source6 = [2]uint64{uint64(mask6[0])<<32 | uint64(mask6[1]), uint64(mask6[2])<<32 | uint64(mask6[3])}
+	case h.Mode.UsesDestinationPort():
+		k.Start4, k.Start6 = flowhash.Start(3, h.Seed), flowhash.Start(5, h.Seed)
+		k.RemotePort, k.LocalPort = 0xffff, 0xffff
+	case h.Mode.UsesSourcePort():
+		k.Start4, k.Start6 = flowhash.Start(2, h.Seed), flowhash.Start(5, h.Seed)
+		k.RemotePort = 0xffff
+	}
+	return k
 }
 
 // placeAddresses finds a multiplier under which no two shared addresses meet
@@ -117,15 +140,17 @@ func (a *kernelArrangement) placeAddresses(pools []Pool, layout []tableLayout) e
 }
 
 func (a *kernelArrangement) tryPlacing(pools []Pool, layout []tableLayout) bool {
-	clear(a.Slot[:])
+	for i := range a.Slot {
+		a.Slot[i] = kernelSlot{Pool: noPool}
+	}
 	for i, p := range pools {
 		for _, addr := range p.Addresses {
 			k := kernelAddressOf(addr)
 			s := &a.Slot[a.slotOf(k)]
-			if s.Used != 0 {
+			if s.Pool != noPool {
 				return false
 			}
-			*s = kernelSlot{Address: k, Used: 1, Pool: layout[i].place}
+			*s = kernelSlot{Address: k, Pool: layout[i].place}
 			if slices.Contains(p.Retiring, addr) {
 				s.Pool |= retires
 			}

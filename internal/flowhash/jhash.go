@@ -8,7 +8,7 @@ const jhashInitial = 0xdeadbeef
 // jhash2 is the kernel's jhash2, and its jhash_1word, _2words and _3words for
 // as many words: lookup3's hashword (Bob Jenkins, 2006, public domain).
 func jhash2(words []uint32, seed uint32) uint32 {
-	a := jhashInitial + uint32(len(words))<<2 + seed
+	a := Start(len(words), seed)
 	b, c := a, a
 	for len(words) > 3 {
 		a, b, c = mix(a+words[0], b+words[1], c+words[2])
@@ -26,6 +26,10 @@ func jhash2(words []uint32, seed uint32) uint32 {
 	}
 	return c
 }
+
+// Start is where the hash of so many words begins: further words of 0 change
+// nothing, up to the next multiple of three.
+func Start(words int, seed uint32) uint32 { return jhashInitial + uint32(words)<<2 + seed }
 
 // mix stirs three words reversibly: lookup3's mix().
 func mix(a, b, c uint32) (uint32, uint32, uint32) {

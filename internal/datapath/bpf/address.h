@@ -33,13 +33,13 @@ static __always_inline __u64 slot_of(const struct address *a, __u64 multiplier)
 
 static __always_inline int pool_of(const struct address *a)
 {
-	__u32 version = live.current & (VERSIONS - 1);
-	const volatile struct arrangement *v = &live.version[version];
-	const volatile struct shared_address *s = &v->slot[slot_of(a, v->multiplier) & (ADDRESS_SLOTS - 1)];
+	__u32 version = *(const volatile __u32 *)&live.current & (VERSIONS - 1);
+	const struct arrangement *v = &live.version[version];
+	const struct shared_address *s = &v->slot[slot_of(a, v->multiplier) & (ADDRESS_SLOTS - 1)];
 
-	if (s->address.low != a->low || s->address.high != a->high || !s->used)
+	if (s->address.low != a->low || s->address.high != a->high)
 		return NO_POOL;
-	return (s->pool & (RETIRES | (MAX_POOLS - 1))) | version << VERSION_SHIFT;
+	return s->pool | version << VERSION_SHIFT; /* which leaves NO_POOL as it is */
 }
 
 #endif

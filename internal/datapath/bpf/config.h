@@ -16,6 +16,8 @@ enum {
 	/* Slots of the perfect hash of shared addresses; a power of two. */
 	ADDRESS_SLOTS = 1024,
 	ADDRESS_SHIFT = 64 - 10,
+	/* Like that of its parts a power of two: to find a part is to shift, not to multiply. */
+	ARRANGEMENT_SIZE = 1 << 16,
 };
 
 /* An IPv6 address in host order; IPv4 is IPv4-mapped. */
@@ -25,27 +27,24 @@ struct address {
 
 struct shared_address {
 	struct address address;
-	__u32 used;
-	__u32 pool; /* its place, and RETIRES */
-};
-
-enum hash_mode {
-	SOURCE_NETWORK,
-	SOURCE_ADDRESS,
-	SOURCE_ADDRESS_PORT,
-	SOURCE_ADDRESS_PORT_DESTINATION_PORT,
+	__u32 pool; /* its place, and RETIRES; NO_POOL in an empty slot */
+	__u32 : 32;
+	__u64 : 64;
 };
 
 struct pool {
-	__u32 mode; /* enum hash_mode */
-	__u32 seed;
+	/* The mode of its hash: where it begins, and what of the packet it takes in. */
+	__u32 start4, start6;
+	__u64 source6[2]; /* masks, in host order */
+	__u32 source4;
+	__be16 remote_port, local_port;
 	__u32 buckets;
 	__u32 first; /* index of its bucket 0 in rota_buckets */
-	__u64 mask6[2]; /* on the source, in host order */
-	__u32 mask4;
 	__u8 mac[ETH_ALEN]; /* the cluster's */
 	__u16 : 16;
 	__u32 order; /* where user space lists it */
+	__u32 : 32;
+	__u64 : 64;
 };
 
 struct config {
@@ -73,6 +72,7 @@ struct arrangement {
 	__u64 multiplier; /* of the perfect hash */
 	struct pool pool[MAX_POOLS]; /* each keeps its place */
 	struct shared_address slot[ADDRESS_SLOTS];
+	__u8 rest[ARRANGEMENT_SIZE - 16 - MAX_POOLS * sizeof(struct pool) - ADDRESS_SLOTS * sizeof(struct shared_address)];
 };
 
 struct live {
@@ -81,7 +81,7 @@ struct live {
 	struct arrangement version[VERSIONS];
 };
 
-volatile struct live live SEC(".data.live");
+struct live live SEC(".data.live");
 
 /*
  * A pool is known by a number: its place, the version in which it was found, and
@@ -95,7 +95,7 @@ static __always_inline __u32 place_of(__u32 pool)
 	return pool & (MAX_POOLS - 1);
 }
 
-static __always_inline const volatile struct pool *pool_at(__u32 pool)
+static __always_inline const struct pool *pool_at(__u32 pool)
 {
 	return &live.version[pool >> VERSION_SHIFT & (VERSIONS - 1)].pool[place_of(pool)];
 }

@@ -85,15 +85,73 @@ judge_shared(const struct frame *f, struct packet *p, __u32 pool, enum turn turn
 		return PASS_NEIGHBOUR;
 	if (lease_is_over())
 		return DROP_LEASE;
-	if (unlikely(p->fragment == FIRST_FRAGMENT))
+	if (p->fragment == FIRST_FRAGMENT)
 		remember_flow(p);
-	if (unlikely(p->fragment == LATER_FRAGMENT) && !recall_flow(p))
+	if (p->fragment == LATER_FRAGMENT && !recall_flow(p))
 		return DROP_FRAGMENT;
 	bucket = bucket_of(pool, p);
 	verdict = judge_bucket(f, p, pool, bucket);
 	if (turn == FIRST_TURN || drops(verdict))
 		count_bucket(pool, bucket, verdict);
 	return verdict;
+}
+
+/* Functions of their own, as in network.h. */
+__noinline int judge_in_xdp(struct xdp_md *ctx, struct packet *p, __u32 pool, enum turn turn)
+{
+	struct frame f = xdp_frame(ctx);
+
+	return p ? (int)judge_shared(&f, p, pool, turn) : DROP_INTERNAL;
+}
+
+__noinline int judge_in_tc(struct __sk_buff *skb, struct packet *p, __u32 pool, enum turn turn)
+{
+	struct frame f = tc_frame(skb);
+
+	return p ? (int)judge_shared(&f, p, pool, turn) : DROP_INTERNAL;
+}
+
+/*
+ * Judges what nearly all packets are at once: a whole segment of TCP that opens
+ * nothing, for a bucket that is this node's alone or another's. 0 if it is not.
+ */
+static __always_inline enum verdict
+judge_common(const struct frame *f, struct packet *p, __u32 pool, enum turn turn)
+{
+	enum verdict verdict;
+	__u32 bucket;
+
+	if (unlikely(p->protocol != IPPROTO_TCP || p->fragment != WHOLE || pool & RETIRES))
+		return 0;
+	if (read_transport(f, p) || p->flow.opening || lease_is_over())
+		return 0;
+	bucket = bucket_of(pool, p);
+	switch (state_of(pool, bucket)) {
+	case FOREIGN:
+		verdict = DROP_FOREIGN;
+		break;
+	case MINE:
+		verdict = PASS_MINE;
+		break;
+	default:
+		return 0;
+	}
+	if (turn == FIRST_TURN || drops(verdict))
+		count_bucket(pool, bucket, verdict);
+	return verdict;
+}
+
+/* Judges a packet that was sent to an address shared in the pool, whatever it is. */
+static __always_inline enum verdict
+judge_any(const struct frame *f, struct packet *p, __u32 pool, enum turn turn)
+{
+	enum verdict verdict = judge_common(f, p, pool, turn);
+	struct packet copy;
+
+	if (likely(verdict))
+		return verdict;
+	copy = *p; /* so that the compiler need not keep p in memory for the others */
+	return f->hook == XDP ? judge_in_xdp(f->ctx, &copy, pool, turn) : judge_in_tc(f->ctx, &copy, pool, turn);
 }
 
 /* What the filter says to a frame, and whose pool it is about. */
@@ -112,7 +170,7 @@ judge(const struct frame *f, struct packet *p, int pool, enum verdict fault, enu
 		return (struct ruling){ PASS_UNTOUCHED, NO_POOL };
 	if (!fault && !frame_has(f, p->end))
 		fault = DROP_TRUNCATED;
-	verdict = fault ? fault : judge_shared(f, p, pool, turn);
+	verdict = fault ? fault : judge_any(f, p, pool, turn);
 	if (turn == FIRST_TURN || drops(verdict))
 		count_verdict(pool, verdict);
 	return (struct ruling){ verdict, pool };

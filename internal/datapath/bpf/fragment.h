@@ -33,22 +33,31 @@ static __always_inline struct datagram datagram_of(const struct packet *p)
 	};
 }
 
-static __always_inline void remember_flow(const struct packet *p)
+/* Functions of their own, as in network.h. */
+__noinline int remember_flow(const struct packet *p)
 {
-	struct datagram key = datagram_of(p);
-	struct flow flow = p->flow;
+	struct datagram key;
+	struct flow flow;
 
-	bpf_map_update_elem(&rota_fragments, &key, &flow, BPF_ANY);
+	if (!p)
+		return 0;
+	key = datagram_of(p);
+	flow = p->flow;
+	return bpf_map_update_elem(&rota_fragments, &key, &flow, BPF_ANY);
 }
 
-static __always_inline bool recall_flow(struct packet *p)
+__noinline int recall_flow(struct packet *p)
 {
-	struct datagram key = datagram_of(p);
-	const struct flow *f = bpf_map_lookup_elem(&rota_fragments, &key);
+	const struct flow *f;
+	struct datagram key;
 
+	if (!p)
+		return false;
+	key = datagram_of(p);
+	f = bpf_map_lookup_elem(&rota_fragments, &key);
 	if (f)
 		p->flow = *f;
-	return f;
+	return f != NULL;
 }
 
 #endif

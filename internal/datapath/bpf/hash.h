@@ -10,8 +10,6 @@
 #include "flow.h"
 
 /* include/linux/jhash.h */
-enum { JHASH_INITVAL = 0xdeadbeef };
-
 struct jhash {
 	__u32 a, b, c;
 };
@@ -19,13 +17,6 @@ struct jhash {
 static __always_inline __u32 rol32(__u32 word, __u32 shift)
 {
 	return word << shift | word >> (32 - shift);
-}
-
-static __always_inline struct jhash jhash_start(__u32 words, __u32 seed)
-{
-	__u32 init = (__u32)JHASH_INITVAL + (words << 2) + seed;
-
-	return (struct jhash){ init, init, init };
 }
 
 static __always_inline void jhash_mix(struct jhash *h)
@@ -56,52 +47,37 @@ static __always_inline __u16 raw_port(__be16 port)
 	return __builtin_bswap16(bpf_ntohs(port));
 }
 
-static __always_inline __u32 hash4(const volatile struct pool *p, const struct flow *f)
+/*
+ * Words that the pool's mode leaves out are 0 here, and count as not there by
+ * where the hash begins.
+ */
+static __always_inline __u32 hash4(const struct pool *p, const struct flow *f)
 {
-	__u32 source = f->remote.low, mode = p->mode;
-	struct jhash h;
+	struct jhash h = { p->start4, p->start4, p->start4 };
 
-	if (mode == SOURCE_NETWORK)
-		source &= p->mask4;
-	if (mode < SOURCE_ADDRESS_PORT) {
-		h = jhash_start(1, p->seed);
-	} else if (mode == SOURCE_ADDRESS_PORT) {
-		h = jhash_start(2, p->seed);
-		h.b += raw_port(f->remote_port);
-	} else {
-		h = jhash_start(3, p->seed);
-		h.b += raw_port(f->remote_port);
-		h.c += raw_port(f->local_port);
-	}
-	h.a += source;
+	h.a += (__u32)f->remote.low & p->source4;
+	h.b += raw_port(f->remote_port & p->remote_port);
+	h.c += raw_port(f->local_port & p->local_port);
 	return jhash_final(&h);
 }
 
-static __always_inline __u32 hash6(const volatile struct pool *p, const struct flow *f)
+static __always_inline __u32 hash6(const struct pool *p, const struct flow *f)
 {
-	__u64 high = f->remote.high, low = f->remote.low;
-	__u32 mode = p->mode;
-	struct jhash h = jhash_start(mode < SOURCE_ADDRESS_PORT ? 4 : 5, p->seed);
+	__u64 high = f->remote.high & p->source6[0], low = f->remote.low & p->source6[1];
+	struct jhash h = { p->start6, p->start6, p->start6 };
 
-	if (mode == SOURCE_NETWORK) {
-		high &= p->mask6[0];
-		low &= p->mask6[1];
-	}
 	h.a += high >> 32;
 	h.b += high;
 	h.c += low >> 32;
 	jhash_mix(&h);
 	h.a += low;
-	if (mode >= SOURCE_ADDRESS_PORT)
-		h.b += (__u32)bpf_ntohs(f->remote_port) << 16;
-	if (mode == SOURCE_ADDRESS_PORT_DESTINATION_PORT)
-		h.b += bpf_ntohs(f->local_port);
+	h.b += (__u32)bpf_ntohs(f->remote_port & p->remote_port) << 16 | bpf_ntohs(f->local_port & p->local_port);
 	return jhash_final(&h);
 }
 
 static __always_inline __u32 bucket_of(__u32 pool, const struct packet *packet)
 {
-	const volatile struct pool *p = pool_at(pool);
+	const struct pool *p = pool_at(pool);
 	const struct flow *f = &packet->flow;
 	__u32 hash = packet->ipv6 ? hash6(p, f) : hash4(p, f);
 

@@ -113,11 +113,12 @@ __noinline int follow_in_tc(struct __sk_buff *skb, struct chain *c)
 
 static __always_inline enum verdict skip_extensions(const struct frame *f, struct packet *p)
 {
-	struct chain c = { .header = p->protocol, .at = p->transport, .end = p->end };
 	enum verdict verdict;
+	struct chain c;
 
-	if (likely(!is_extension(p->protocol)))
+	if (likely(p->protocol == IPPROTO_TCP) || !is_extension(p->protocol))
 		return 0;
+	c = (struct chain){ .header = p->protocol, .at = p->transport, .end = p->end };
 	verdict = f->hook == XDP ? follow_in_xdp(f->ctx, &c) : follow_in_tc(f->ctx, &c);
 	p->protocol = c.header;
 	p->transport = c.at;

@@ -75,20 +75,25 @@ acknowledges(const struct frame *f, const struct packet *p, const struct bpf_soc
 	return bpf_ntohl(tcp->ack) == isn + 1;
 }
 
+union ip_header {
+	struct iphdr v4;
+	struct ipv6hdr v6;
+};
+
 /* As much of an IP header as the check of a SYN cookie reads. */
-static __always_inline void header_of(const struct packet *p, struct iphdr *ip4, struct ipv6hdr *ip6)
+static __always_inline void header_of(const struct packet *p, union ip_header *ip)
 {
 	if (!p->ipv6) {
-		ip4->version_ihl = 0x45;
-		ip4->saddr = bpf_htonl(p->source.low);
-		ip4->daddr = bpf_htonl(p->destination.low);
+		ip->v4.version_ihl = 0x45;
+		ip->v4.saddr = bpf_htonl(p->source.low);
+		ip->v4.daddr = bpf_htonl(p->destination.low);
 		return;
 	}
-	ip6->version_class_flow = bpf_htonl(6u << 28);
-	ip6->saddr[0] = bpf_cpu_to_be64(p->source.high);
-	ip6->saddr[1] = bpf_cpu_to_be64(p->source.low);
-	ip6->daddr[0] = bpf_cpu_to_be64(p->destination.high);
-	ip6->daddr[1] = bpf_cpu_to_be64(p->destination.low);
+	ip->v6.version_class_flow = bpf_htonl(6u << 28);
+	ip->v6.saddr[0] = bpf_cpu_to_be64(p->source.high);
+	ip->v6.saddr[1] = bpf_cpu_to_be64(p->source.low);
+	ip->v6.daddr[0] = bpf_cpu_to_be64(p->destination.high);
+	ip->v6.daddr[1] = bpf_cpu_to_be64(p->destination.low);
 }
 
 /*
@@ -99,21 +104,21 @@ static __always_inline void header_of(const struct packet *p, struct iphdr *ip4,
 static __always_inline bool
 answers_cookie(const struct frame *f, const struct packet *p, struct bpf_sock *listener)
 {
-	struct tcphdr room, tcp;
-	const struct tcphdr *segment = segment_of(f, p, &room);
-	struct ipv6hdr ip6 = {};
-	struct iphdr ip4 = {};
+	struct tcphdr tcp;
+	const struct tcphdr *segment = segment_of(f, p, &tcp);
+	union ip_header ip = {};
 
 	if (!segment || !(segment->flags & TCP_FLAG_ACK))
 		return false;
-	tcp = *segment;
-	header_of(p, &ip4, &ip6);
-	return (p->ipv6 ? bpf_tcp_check_syncookie(listener, &ip6, sizeof(ip6), (void *)&tcp, sizeof(tcp))
-			: bpf_tcp_check_syncookie(listener, &ip4, sizeof(ip4), (void *)&tcp, sizeof(tcp))) == 0;
+	if (segment != &tcp)
+		tcp = *segment;
+	header_of(p, &ip);
+	return (p->ipv6 ? bpf_tcp_check_syncookie(listener, &ip.v6, sizeof(ip.v6), (void *)&tcp, sizeof(tcp))
+			: bpf_tcp_check_syncookie(listener, &ip.v4, sizeof(ip.v4), (void *)&tcp, sizeof(tcp))) == 0;
 }
 
 /* Established, opening, closing or in TIME_WAIT. */
-static __always_inline bool has_tcp_socket(const struct frame *f, const struct packet *p)
+static __always_inline bool find_tcp_socket(const struct frame *f, const struct packet *p)
 {
 	struct bpf_sock_tuple tuple = {};
 	__u32 len = tuple_of(p, &tuple);
@@ -128,6 +133,26 @@ static __always_inline bool has_tcp_socket(const struct frame *f, const struct p
 		found = acknowledges(f, p, sk);
 	bpf_sk_release(sk);
 	return found;
+}
+
+/* Functions of their own, as in network.h. */
+__noinline int tcp_socket_for_xdp(struct xdp_md *ctx, const struct packet *p)
+{
+	struct frame f = xdp_frame(ctx);
+
+	return p && find_tcp_socket(&f, p);
+}
+
+__noinline int tcp_socket_for_tc(struct __sk_buff *skb, const struct packet *p)
+{
+	struct frame f = tc_frame(skb);
+
+	return p && find_tcp_socket(&f, p);
+}
+
+static __always_inline bool has_tcp_socket(const struct frame *f, const struct packet *p)
+{
+	return f->hook == XDP ? tcp_socket_for_xdp(f->ctx, p) : tcp_socket_for_tc(f->ctx, p);
 }
 
 #endif

@@ -48,7 +48,7 @@ struct {
  */
 static __always_inline bool is_replay(const struct frame *f, __u32 pool)
 {
-	const volatile struct pool *p = pool_at(pool);
+	const struct pool *p = pool_at(pool);
 	const struct ethhdr *eth = f->data;
 
 	if ((void *)(eth + 1) > f->data_end)

@@ -113,7 +113,7 @@ static __always_inline enum verdict read_icmp_error(const struct frame *f, struc
 	return 0;
 }
 
-static __always_inline enum verdict read_icmp(const struct frame *f, struct packet *p)
+static __always_inline enum verdict find_icmp_flow(const struct frame *f, struct packet *p)
 {
 	struct icmphdr room;
 	const struct icmphdr *icmp = transport_at(f, p, 0, &room, sizeof(*icmp));
@@ -124,6 +124,26 @@ static __always_inline enum verdict read_icmp(const struct frame *f, struct pack
 	if (p->ipv6 ? is_icmp6_error(icmp->type) : is_icmp4_error(icmp->type))
 		return read_icmp_error(f, p);
 	return 0;
+}
+
+/* Functions of their own, as in network.h. */
+__noinline int icmp_flow_in_xdp(struct xdp_md *ctx, struct packet *p)
+{
+	struct frame f = xdp_frame(ctx);
+
+	return p ? (int)find_icmp_flow(&f, p) : DROP_INTERNAL;
+}
+
+__noinline int icmp_flow_in_tc(struct __sk_buff *skb, struct packet *p)
+{
+	struct frame f = tc_frame(skb);
+
+	return p ? (int)find_icmp_flow(&f, p) : DROP_INTERNAL;
+}
+
+static __always_inline enum verdict read_icmp(const struct frame *f, struct packet *p)
+{
+	return f->hook == XDP ? icmp_flow_in_xdp(f->ctx, p) : icmp_flow_in_tc(f->ctx, p);
 }
 
 /* Fills in p->flow; returns what is wrong, a verdict, or 0. */
