@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -42,9 +43,8 @@ func (c *Config) Compare(next *Config) Change {
 	d.tell("heartbeat.lease", short(c.Heartbeat.Lease), short(next.Heartbeat.Lease))
 	d.tell("heartbeat.interfaces", orNone(c.Heartbeat.Interfaces), orNone(next.Heartbeat.Interfaces))
 	d.tell("hooks_dir", c.HooksDir, next.HooksDir)
-	if fmt.Sprint(c.Hooks) != fmt.Sprint(next.Hooks) {
-		d.Lines = append(d.Lines, "hooks: changed")
-	}
+	d.tellChanged("hooks", c.Hooks, next.Hooks)
+	d.tellChanged("signs", c.Signs, next.Signs)
 	for _, p := range next.Pools {
 		if i := c.pool(p.Name); i >= 0 {
 			d.comparePools(next, c.Pools[i], p)
@@ -75,9 +75,7 @@ func (d *Change) comparePools(next *Config, was, is Pool) {
 	fixed("preempt", was.Preempt, is.Preempt)
 	d.tell(at+"drain_timeout", short(was.DrainTimeout), short(is.DrainTimeout))
 	d.tell(at+"priority", seedText(was.Priority), seedText(is.Priority))
-	if fmt.Sprintf("%+v", was.Checks) != fmt.Sprintf("%+v", is.Checks) {
-		d.Lines = append(d.Lines, at+"checks: changed")
-	}
+	d.tellChanged(at+"checks", was.Checks, is.Checks)
 	if added := without(is.Addresses, was.Addresses); len(added) > 0 {
 		d.Lines = append(d.Lines, fmt.Sprintf("pool %s: new address %s", is.Name, addressList(added)))
 	}
@@ -94,6 +92,13 @@ func (d *Change) refuse(next *Config, field string) {
 func (d *Change) tell(field string, was, is any) {
 	if was != is {
 		d.Lines = append(d.Lines, fmt.Sprintf("%s: %v, was %v", field, is, was))
+	}
+}
+
+// tellChanged is for what is too long for a line.
+func (d *Change) tellChanged(field string, was, is any) {
+	if !reflect.DeepEqual(was, is) {
+		d.Lines = append(d.Lines, field+": changed")
 	}
 }
 
