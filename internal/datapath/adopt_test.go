@@ -132,6 +132,47 @@ func mustConnect(t *testing.T, client *netnstest.Space) net.Conn {
 	return conn
 }
 
+// TestALeaseLastsUntilProgramsAreLoaded: that takes long, and peers may hold for as long what the
+// dead daemon had. When Adopt returns the lease is over.
+func TestALeaseLastsUntilProgramsAreLoaded(t *testing.T) {
+	h, client := segment(t)
+	h.attach(config.DatapathTC, false)
+	h.share()
+	h.own()
+	h.echo()
+	mustConnect(t, client)
+	next := &host{Space: h.Space, t: t, link: h.link, reception: h.reception}
+	stop, last := make(chan struct{}), make(chan time.Time, 1)
+	go func() {
+		var at time.Time
+		defer func() { last <- at }()
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if c, err := connect(client, shared4, 20*time.Millisecond); err == nil {
+				at = time.Now()
+				_ = c.Close()
+			}
+		}
+	}()
+	began := time.Now()
+	next.Do(next.adopt)
+	took := time.Since(began)
+	close(stop)
+	if answered := (<-last).Sub(began); answered < took/2 {
+		t.Errorf("nobody was answered later than %v after the beginning of an adoption that took %v", answered, took)
+	}
+	if c, err := connect(client, shared4, 100*time.Millisecond); err == nil {
+		_ = c.Close()
+		t.Error("adopted, but the lease of before goes on")
+	}
+	next.Do(func() error { return next.complete(config.DatapathTC, false) })
+	next.leave()
+}
+
 func TestOtherOptionsReplaceWhatWasLeft(t *testing.T) {
 	h, client := segment(t)
 	h.attach(config.DatapathXDP, false)
