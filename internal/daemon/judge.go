@@ -63,7 +63,7 @@ func (w *ward) judge(own ownership.Status) conclusion {
 		if serveOn {
 			why = append([]string{leastIll}, why...)
 		}
-		next.told.Why = append(next.told.Why, strings.Join(why, "; "))
+		next.told.Why = append(next.told.Why, why)
 	}
 	next.told.Lines = lines.texts(len(w.pools))
 	if next.degraded {

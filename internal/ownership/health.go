@@ -34,13 +34,19 @@ func at[T any](all []T, i int) (v T) {
 	return v
 }
 
+// reasonsTold is how many of them a note has: if more is wrong than that, a person looks at the status.
+const reasonsTold = 3
+
 // healthText tells what becomes of a weight, and why.
-func healthText(was, is uint16, why string) string {
-	why = cmp.Or(why, "all is well")
-	if was == is {
-		return fmt.Sprintf("goes on with weight %d: %s", is, why)
+func healthText(was, is uint16, why []string) string {
+	text := cmp.Or(strings.Join(why[:min(len(why), reasonsTold)], "; "), "all is well")
+	if more := len(why) - reasonsTold; more > 0 {
+		text += fmt.Sprintf("; and %d more", more)
 	}
-	return fmt.Sprintf("weight %d, was %d: %s", is, was, why)
+	if was == is {
+		return fmt.Sprintf("goes on with weight %d: %s", is, text)
+	}
+	return fmt.Sprintf("weight %d, was %d: %s", is, was, text)
 }
 
 // takeHealth tells when a peer's health has changed what it carries. What operators
@@ -59,7 +65,7 @@ func (n *Node) takeHealth(p *peer, old *Beat) {
 		was := &old.Pools[j]
 		byHealth := (was.Illness > 0) != (is.Illness > 0) || was.Weight != is.Weight && len(old.Health)+len(b.Health) > 0
 		if byHealth {
-			n.note(NotePeerHealth, p.ref.Name, "pool %s: %s", is.Name, healthText(was.Weight, is.Weight, strings.Join(b.Health, "; ")))
+			n.note(NotePeerHealth, p.ref.Name, "pool %s: %s", is.Name, healthText(was.Weight, is.Weight, b.Health))
 		}
 	}
 }

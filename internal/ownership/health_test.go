@@ -17,7 +17,7 @@ func TestHealthIsTold(t *testing.T) {
 		t.Fatal(w.tell())
 	}
 	a, b := w.nodes["a"], w.nodes["b"]
-	w.step("a", SetHealth{Shares: []uint16{50}, Illness: []uint16{512}, Sees: []string{"gateway"}, Lines: []string{"web: refused"}, Why: []string{"refused"}})
+	w.step("a", SetHealth{Shares: []uint16{50}, Illness: []uint16{512}, Sees: []string{"gateway"}, Lines: []string{"web: refused"}, Why: [][]string{{"refused"}}})
 	w.run(5*time.Millisecond, func() bool { return false })
 	for _, h := range []*host{a, b} {
 		s := h.n.Status(w.now)
@@ -58,11 +58,14 @@ func TestHealthIsAStory(t *testing.T) {
 		says Event
 		want string // the end of what both tell, "" for nothing
 	}{
-		{"a load", SetHealth{Shares: []uint16{50}, Lines: []string{"cpu: busy"}, Why: []string{"cpu: busy"}}, "pool web: weight 50, was 100: cpu: busy"},
-		{"the same in other words", SetHealth{Shares: []uint16{50}, Lines: []string{"cpu: busier"}, Why: []string{"cpu: busier"}}, ""},
-		{"ill", SetHealth{Shares: []uint16{0}, Illness: []uint16{512}, Lines: []string{"refused"}, Why: []string{"refused"}}, "pool web: weight 0, was 50: refused"},
-		{"ill, and nobody is better", SetHealth{Shares: []uint16{100}, Illness: []uint16{512}, Lines: []string{"refused"}, Why: []string{"refused"}}, "pool web: weight 100, was 0: refused"},
-		{"well, where it has served on", SetHealth{Shares: []uint16{100}, Illness: []uint16{0}, Why: []string{""}}, "pool web: goes on with weight 100: all is well"},
+		{"a load", SetHealth{Shares: []uint16{50}, Lines: []string{"cpu: busy"}, Why: [][]string{{"cpu: busy"}}}, "pool web: weight 50, was 100: cpu: busy"},
+		{"the same in other words", SetHealth{Shares: []uint16{50}, Lines: []string{"cpu: busier"}, Why: [][]string{{"cpu: busier"}}}, ""},
+		{"ill", SetHealth{Shares: []uint16{0}, Illness: []uint16{512}, Lines: []string{"refused"}, Why: [][]string{{"refused"}}}, "pool web: weight 0, was 50: refused"},
+		{"ill, and nobody is better", SetHealth{Shares: []uint16{100}, Illness: []uint16{512}, Lines: []string{"refused"}, Why: [][]string{{"refused"}}}, "pool web: weight 100, was 0: refused"},
+		{"ill of many things", SetHealth{Shares: []uint16{0}, Illness: []uint16{512}, Lines: []string{"a", "b", "c", "d", "e"}, Why: [][]string{{"a", "b", "c", "d", "e"}}},
+			"pool web: weight 0, was 100: a; b; c; and 2 more"},
+		{"once more, and nobody is better", SetHealth{Shares: []uint16{100}, Illness: []uint16{512}, Lines: []string{"a"}, Why: [][]string{{"a"}}}, "pool web: weight 100, was 0: a"},
+		{"well, where it has served on", SetHealth{Shares: []uint16{100}, Illness: []uint16{0}, Why: [][]string{nil}}, "pool web: goes on with weight 100: all is well"},
 		{"another weight by order", SetWeights{Weights: []uint16{10}}, ""},
 	} {
 		w.story = nil

@@ -328,11 +328,11 @@ type (
 	SetWeights struct{ Weights []uint16 }
 	// SetHealth is what this node's health makes of its weights, and what it tells the others of it.
 	SetHealth struct {
-		Shares  []uint16 // in every pool: the percentage of the weight that it carries, or SameShare
-		Illness []uint16 // in every pool, as in PoolBeat
-		Sees    []string // as in Beat
-		Lines   []string // for people
-		Why     []string // in every pool: what the share is for, "" if all is well
+		Shares  []uint16   // in every pool: the percentage of the weight that it carries, or SameShare
+		Illness []uint16   // in every pool, as in PoolBeat
+		Sees    []string   // as in Beat
+		Lines   []string   // for people
+		Why     [][]string // in every pool: what the share is for, the worst first, empty if all is well
 	}
 	// Drain hands over everything.
 	Drain struct{ Reason string }
