@@ -68,7 +68,7 @@ func measureLateness(b *testing.B, s setting) {
 	stop, err := l.Load(2 * runtime.NumCPU())
 	must(b, err)
 
-	before, stopsBefore := allLate(b, l), collections(b, l)
+	before, stopsBefore := allLate(b, l.Nodes()...), collections(b, l)
 	ctx, cancel := context.WithTimeout(context.Background(), *lateFor)
 	defer cancel()
 	usage, busy := make(chan lab.Usage, 1), make(chan error, 1)
@@ -78,10 +78,10 @@ func measureLateness(b *testing.B, s setting) {
 		busy <- err
 	}()
 	for tick := time.NewTicker(100 * time.Millisecond); ctx.Err() == nil; <-tick.C {
-		allLate(b, l)
+		allLate(b, l.Nodes()...)
 	}
 	must(b, <-busy)
-	late := allLate(b, l).since(before)
+	late := allLate(b, l.Nodes()...).since(before)
 	must(b, stop())
 	if report, err := holding.Stop(); err != nil || report.Check() != nil {
 		b.Logf("held connections: %v, %v", err, report.Check())
@@ -121,9 +121,9 @@ type lateOf struct {
 	worst time.Duration // of the last minutes
 }
 
-func allLate(b *testing.B, l *lab.Lab) (all lateOf) {
+func allLate(b *testing.B, nodes ...*lab.Node) (all lateOf) {
 	b.Helper()
-	for _, n := range l.Nodes() {
+	for _, n := range nodes {
 		s, err := n.Status(soon(b))
 		if err != nil {
 			b.Logf("%v", err)
