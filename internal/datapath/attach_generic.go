@@ -36,12 +36,13 @@ func (d *Datapath) loadAgain(into any, adjust func(*ebpf.CollectionSpec, map[str
 	if err != nil {
 		return err
 	}
-	spec, err := buildSpec(d.options(), d.maps.RotaTables.MaxEntries()/tableGenerations)
+	k := describeKernel()
+	spec, err := buildSpec(d.options(), d.maps.RotaTables.MaxEntries()/tableGenerations, k)
 	if err != nil {
 		return err
 	}
 	adjust(spec, maps)
-	if err := spec.LoadAndAssign(into, &ebpf.CollectionOptions{MapReplacements: maps}); err != nil {
+	if err := spec.LoadAndAssign(into, &ebpf.CollectionOptions{MapReplacements: maps, Cache: k.types}); err != nil {
 		return explainLoad(err)
 	}
 	return nil

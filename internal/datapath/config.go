@@ -12,7 +12,7 @@ import (
 // ABI numbers the layout of what programs and user space share: bpf/config.h,
 // control.h, table.h, verdict.h and syn.h. Programs of another ABI are replaced, never
 // adopted.
-const ABI = 6
+const ABI = 7
 
 const (
 	macLen       = 6
@@ -32,7 +32,8 @@ type kernelConfig struct {
 	MultiBuffer uint8
 	_           uint8
 	RequestISN  uint16
-	_           [2]byte
+	Conntrack   conntrackLayout
+	_           [6]byte
 }
 
 // versions is how many arrangements there is room for: so many changes within one

@@ -12,9 +12,10 @@ import (
 	"github.com/rota-cluster/rota/internal/netcfg/netnstest"
 )
 
-// TestHandover plays the corners of a handover with real sockets on both
+// TestHandover plays the corners of a handover with real connections on both
 // nodes: an old owner that lingers, a new one whose buckets are contested. Each row
-// begins with the old node owning everything. Only the rows that say so may see a reset.
+// begins with the old node owning everything, and is played once with services of the nodes and
+// once with such that they pass on. Only the rows that say so may see a reset.
 func TestHandover(t *testing.T) {
 	const isn = 1000
 	rows := []struct {
@@ -107,22 +108,28 @@ func TestHandover(t *testing.T) {
 		}},
 	}
 	p := newPair(t)
-	p.old.goodbye("81")
-	p.new.goodbye("81")
 	port := uint16(20000)
+	for _, h := range []*host{p.old, p.new} {
+		h.goodbye("81")
+		c := h.container()
+		c.echo()
+		c.goodbye("81")
+	}
 	for _, r := range rows {
 		for _, family := range []string{"IPv4", "IPv6"} {
-			t.Run(fmt.Sprintf("%s, %s", r.words, family), func(t *testing.T) {
-				port++
-				s := script{pair: p.in(t), v6: family == "IPv6", port: port, server: max(r.server, 80)}
-				s.begin()
-				r.play(t, s)
-				for _, reply := range s.replies() {
-					if reply.flags&tcpRST != 0 && reply.node != r.reset {
-						t.Errorf("a reset: %v\nof %v", reply, s.replies())
+			for where, ports := range map[string]uint16{"": 0, ", passed on": passedOn} {
+				t.Run(r.words+", "+family+where, func(t *testing.T) {
+					port++
+					s := script{pair: p.in(t), v6: family == "IPv6", port: port, server: max(r.server, 80) + ports}
+					s.begin()
+					r.play(t, s)
+					for _, reply := range s.replies() {
+						if reply.flags&tcpRST != 0 && reply.node != r.reset {
+							t.Errorf("a reset: %v\nof %v", reply, s.replies())
+						}
 					}
-				}
-			})
+				})
+			}
 		}
 	}
 }
@@ -161,7 +168,8 @@ func (s script) expectLive(want int) {
 			}
 		}
 		s.old.Do(func() error {
-			return errors.Join(dumpTCP(unix.AF_INET, liveStates, look), dumpTCP(unix.AF_INET6, liveStates, look))
+			return errors.Join(dumpTCP(unix.AF_INET, liveStates, look), dumpTCP(unix.AF_INET6, liveStates, look),
+				dumpForwarded(func(c tcpSocket) bool { look(c); return true }))
 		})
 		return found == want
 	})

@@ -27,6 +27,8 @@ type Datapath struct {
 	programs rotaPrograms
 	maps     rotaMaps
 
+	conntrack bool // the programs ask it
+
 	// Two locks, so that no table that waits holds up the end of a lease. Both
 	// are held to change control, which is nil once closed, and memory.
 	tableLock  sync.Mutex
@@ -65,11 +67,11 @@ const (
 // no lease and every bucket foreign. It needs root (CAP_BPF, CAP_NET_ADMIN,
 // CAP_PERFMON) and Linux 5.15.
 func Load(o Options) (*Datapath, error) {
-	return load(o, nil)
+	return load(o, nil, describeKernel())
 }
 
 // load uses the maps given in place of new ones.
-func load(o Options, existing map[string]*ebpf.Map) (*Datapath, error) {
+func load(o Options, existing map[string]*ebpf.Map, k kernel) (*Datapath, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
@@ -80,21 +82,16 @@ func load(o Options, existing map[string]*ebpf.Map) (*Datapath, error) {
 	if tables := existing[rotaMapRotaTables]; tables != nil {
 		room = tables.MaxEntries() / tableGenerations
 	}
-	spec, err := buildSpec(o, room)
+	objects, err := assign(o, room, existing, k)
 	if err != nil {
 		return nil, err
-	}
-	var objects loaded
-	err = spec.LoadAndAssign(&objects, &ebpf.CollectionOptions{MapReplacements: existing})
-	if err != nil {
-		return nil, explainLoad(err)
 	}
 	d := &Datapath{
 		programs:   objects.rotaPrograms,
 		maps:       objects.rotaMaps,
 		generation: make([]generations, len(o.Pools)),
 	}
-	err = d.prepare(&objects)
+	err = d.prepare(objects)
 	if err == nil {
 		err = d.arrange(o, existing == nil, room)
 	}
@@ -102,6 +99,25 @@ func load(o Options, existing map[string]*ebpf.Map) (*Datapath, error) {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
+}
+
+// assign loads the programs; if the kernel refuses them so, without what asks its
+// connection tracking, which kernels have let programs do in different ways.
+func assign(o Options, room uint32, existing map[string]*ebpf.Map, k kernel) (*loaded, error) {
+	spec, err := buildSpec(o, room, k)
+	if err != nil {
+		return nil, err
+	}
+	objects := new(loaded)
+	err = spec.LoadAndAssign(objects, &ebpf.CollectionOptions{MapReplacements: existing, Cache: k.types})
+	if err == nil {
+		return objects, nil
+	}
+	if k.conntrack != (conntrackLayout{}) {
+		k.conntrack = conntrackLayout{}
+		return assign(o, room, existing, k)
+	}
+	return nil, explainLoad(err)
 }
 
 // arrange finds the pools' places: new ones, or those that they have in the maps.
@@ -135,6 +151,12 @@ func (d *Datapath) arrange(o Options, fresh bool, room uint32) (err error) {
 func (d *Datapath) prepare(objects *loaded) error {
 	defer objects.Control.Close()
 	defer objects.Live.Close()
+	defer objects.Config.Close()
+	config, err := configOf(objects.Config)
+	if err != nil {
+		return err
+	}
+	d.conntrack = config.Conntrack != conntrackLayout{}
 	memory, err := mapMap(objects.Control)
 	if err != nil {
 		return err
@@ -168,10 +190,11 @@ type loaded struct {
 	rotaObjects
 	Control *ebpf.Map `ebpf:".data.control"`
 	Live    *ebpf.Map `ebpf:".data.live"`
+	Config  *ebpf.Map `ebpf:".rodata.config"` // new, or of the programs whose maps these are
 }
 
 // buildSpec fits the compiled programs to the options and to this kernel.
-func buildSpec(o Options, room uint32) (*ebpf.CollectionSpec, error) {
+func buildSpec(o Options, room uint32, k kernel) (*ebpf.CollectionSpec, error) {
 	spec, err := loadRota()
 	if err != nil {
 		return nil, fmt.Errorf("read the compiled programs: %w", err)
@@ -181,7 +204,7 @@ func buildSpec(o Options, room uint32) (*ebpf.CollectionSpec, error) {
 		config.MultiBuffer = 1
 		spec.Programs[NameXDP].Flags |= xdpHasFrags
 	}
-	config.RequestISN = requestISN()
+	config.RequestISN, config.Conntrack = k.requestISN, k.conntrack
 	if err := spec.Variables[rotaVarConfig].Set(config); err != nil {
 		return nil, fmt.Errorf("write the programs' configuration: %w", err)
 	}

@@ -55,7 +55,7 @@ func reopen(o Options, maps []ebpf.MapID) (*Datapath, error) {
 			return nil, fmt.Errorf("map %s is missing: %w", name, ErrIncompatible)
 		}
 	}
-	d, err := load(o, found)
+	d, err := load(o, found, describeKernel())
 	if errors.Is(err, ebpf.ErrMapIncompatible) {
 		return nil, fmt.Errorf("%w: %w", ErrIncompatible, err)
 	}
@@ -111,6 +111,19 @@ func identify(found map[string]*ebpf.Map) (identity, error) {
 	}
 	id.Fingerprint = a.Fingerprint
 	return id, nil
+}
+
+// configOf reads what programs of our ABI were loaded with.
+func configOf(m *ebpf.Map) (*kernelConfig, error) {
+	raw, err := m.LookupBytes(uint32(0))
+	config := new(kernelConfig)
+	if err == nil {
+		_, err = binary.Decode(raw, binary.NativeEndian, config)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the configuration of programs: %w", err)
+	}
+	return config, nil
 }
 
 const liveMap = ".data.live"

@@ -1,8 +1,6 @@
 package datapath
 
 import (
-	"sync"
-
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/btf"
@@ -14,11 +12,11 @@ import (
 // tcp_request_sock (include/linux/tcp.h). 0 if the kernel has no description of
 // its types (CONFIG_DEBUG_INFO_BTF) or lets programs read no memory of its own
 // (lockdown for confidentiality). Then every packet matches a connection that is opening.
-var requestISN = sync.OnceValue(func() uint16 {
+func requestISN(types *btf.Cache) uint16 {
 	if features.HaveProgramHelper(ebpf.XDP, asm.FnProbeReadKernel) != nil {
 		return 0
 	}
-	kernel, err := btf.LoadKernelSpec()
+	kernel, err := types.Kernel()
 	if err != nil {
 		return 0
 	}
@@ -32,4 +30,4 @@ var requestISN = sync.OnceValue(func() uint16 {
 		}
 	}
 	return 0
-})
+}

@@ -25,17 +25,13 @@ type Live struct {
 
 // Live asks which buckets and shared addresses have live local TCP
 // connections: sockets of this thread's network namespace whose local address
-// is shared. It asks sock_diag (linux/inet_diag.h) and reads every live TCP
-// socket of the namespace once.
+// is shared, and what the programs find in conntrack. It asks sock_diag (linux/inet_diag.h) and
+// reads every live TCP socket of the namespace once.
 func (d *Datapath) Live() (Live, error) {
 	pools := d.options().Pools
-	live := Live{Addresses: make(map[netip.Addr]bool)}
-	poolOf := make(map[netip.Addr]int)
-	for i, p := range pools {
+	live, poolOf := Live{Addresses: make(map[netip.Addr]bool)}, poolsByAddress(pools)
+	for _, p := range pools {
 		live.Pools, live.Buckets = append(live.Pools, p.Name), append(live.Buckets, ownership.NewBitmap(p.Hasher.Buckets))
-		for _, a := range p.Addresses {
-			poolOf[a.Unmap()] = i
-		}
 	}
 	mark := func(s tcpSocket) {
 		if pool, shared := poolOf[s.local.Addr()]; shared {
@@ -48,7 +44,21 @@ func (d *Datapath) Live() (Live, error) {
 			return Live{}, fmt.Errorf("ask the kernel for its TCP sockets: %w", err)
 		}
 	}
+	if d.conntrack {
+		err := dumpForwarded(func(c tcpSocket) bool { mark(c); return true })
+		return live, err
+	}
 	return live, nil
+}
+
+func poolsByAddress(pools []Pool) map[netip.Addr]int {
+	poolOf := make(map[netip.Addr]int)
+	for i, p := range pools {
+		for _, a := range p.Addresses {
+			poolOf[a.Unmap()] = i
+		}
+	}
+	return poolOf
 }
 
 type tcpSocket struct {

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os/exec"
-	"strings"
 	"testing"
 	"time"
 
@@ -185,18 +183,5 @@ func (h host) inject(t testing.TB, frame []byte) {
 		}
 		defer func() { _ = unix.Close(fd) }()
 		return unix.Sendto(fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: l.Index, Halen: 6})
-	})
-}
-
-// nft loads a rule set into the host's firewall.
-func (h host) nft(t testing.TB, rules string) {
-	t.Helper()
-	cmd := exec.Command("nft", "-f", "-")
-	cmd.Stdin = strings.NewReader(rules)
-	h.Do(func() error {
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("nft (package nftables): %w: %s", err, out)
-		}
-		return nil
 	})
 }

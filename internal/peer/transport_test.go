@@ -124,7 +124,7 @@ func TestKernelTakesTheFrames(t *testing.T) {
 
 func TestBeatsComeInBelowTheFirewall(t *testing.T) {
 	hosts := newSegment(t, 2)
-	hosts[1].nft(t, `
+	hosts[1].Firewall(`
 table netdev drop_all {
 	chain incoming { type filter hook ingress device "eth0" priority -500; policy drop; }
 }

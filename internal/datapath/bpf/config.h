@@ -55,7 +55,11 @@ struct config {
 	__u8 multi_buffer; /* the kernel has XDP frames of several buffers (Linux 5.18) */
 	__u8 : 8;
 	__u16 request_isn; /* where struct tcp_request_sock has snt_isn; 0 if that cannot be known */
+	struct {
+		__u16 status, tcp;
+	} conntrack; /* where struct nf_conn has them; 0 if it cannot be asked */
 	__u16 : 16;
+	__u32 : 32;
 };
 
 const volatile struct config config SEC(".rodata.config");

@@ -6,9 +6,9 @@
 #ifndef ROTA_FILTER_H
 #define ROTA_FILTER_H
 
+#include "conntrack.h"
 #include "fragment.h"
 #include "hash.h"
-#include "socket.h"
 #include "shared.h"
 #include "syn.h"
 #include "table.h"
@@ -18,25 +18,25 @@
 enum turn { FIRST_TURN, SECOND_TURN };
 
 /*
- * Handed over to a live node: only TCP that has a socket here goes on. The new
+ * Handed over to a live node: only TCP that is expected here goes on. The new
  * owner cannot tell the first datagram of something from others, so it has them all.
  */
 static __always_inline enum verdict judge_lingering(const struct frame *f, const struct packet *p)
 {
 	if (p->flow.protocol != IPPROTO_TCP || p->flow.opening)
 		return DROP_LINGERING_NEW;
-	return has_tcp_socket(f, p) ? PASS_LINGERING : DROP_LINGERING_NO_SOCKET;
+	return has_connection(f, p) ? PASS_LINGERING : DROP_LINGERING_NO_SOCKET;
 }
 
 /*
- * Mine, while a live node still lingers: what goes on without a socket here has
- * one there, and our stack must not reset it.
+ * Mine, while a live node still lingers: what goes on unexpected here is
+ * expected there, and our stack must not reset it.
  */
 static __always_inline enum verdict judge_contested(const struct frame *f, const struct packet *p)
 {
 	if (p->flow.protocol != IPPROTO_TCP || p->flow.opening)
 		return PASS_CONTESTED_NEW;
-	return has_tcp_socket(f, p) ? PASS_CONTESTED : DROP_CONTESTED_NO_SOCKET;
+	return has_connection(f, p) ? PASS_CONTESTED : DROP_CONTESTED_NO_SOCKET;
 }
 
 /* As if lingering, to an address that is about to go: nobody begins anything there any more. */
@@ -44,7 +44,7 @@ static __always_inline enum verdict judge_retiring(const struct frame *f, const 
 {
 	if (p->flow.protocol != IPPROTO_TCP || p->flow.opening)
 		return DROP_RETIRING;
-	return has_tcp_socket(f, p) ? PASS_LINGERING : DROP_LINGERING_NO_SOCKET;
+	return has_connection(f, p) ? PASS_LINGERING : DROP_LINGERING_NO_SOCKET;
 }
 
 static __always_inline enum verdict

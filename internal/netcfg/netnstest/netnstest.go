@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -226,6 +227,19 @@ func (s *Space) ForgetNeighbours(name string) {
 func (s *Space) Sysctl(path, value string) {
 	s.t.Helper()
 	s.Do(func() error { return os.WriteFile("/proc/sys/"+path, []byte(value), 0) })
+}
+
+// Firewall loads nft rules.
+func (s *Space) Firewall(rules string) {
+	s.t.Helper()
+	cmd := exec.Command("nft", "-f", "-")
+	cmd.Stdin = strings.NewReader(rules)
+	s.Do(func() error {
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("nft (package nftables): %w: %s", err, out)
+		}
+		return nil
+	})
 }
 
 // Patience is how long the helpers here wait for what must come.

@@ -1,0 +1,171 @@
+package datapath
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"testing"
+
+	"github.com/rota-cluster/rota/internal/config"
+	"github.com/rota-cluster/rota/internal/netcfg/netnstest"
+	"github.com/rota-cluster/rota/internal/ownership"
+)
+
+// passedOn is by how much a port that a host passes on to its container is higher
+// than the container's.
+const passedOn = 8000
+
+// container is a namespace behind the host that only the host reaches. The host passes
+// on to it what comes for some ports, by DNAT.
+func (h *host) container() *host {
+	h.t.Helper()
+	c := &host{Space: netnstest.New(h.t), t: h.t}
+	netnstest.Veth(h.Space, "inside0", c.Space, "node0")
+	h.AddAddress("inside0", "10.0.0.1/24")
+	h.AddAddress("inside0", "fd00::1/64")
+	c.AddAddress("node0", "10.0.0.2/24")
+	c.AddAddress("node0", "fd00::2/64")
+	c.Route("node0", "0.0.0.0/0", addr("10.0.0.1"))
+	c.Route("node0", "::/0", addr("fd00::1"))
+	h.Sysctl("net/ipv4/ip_forward", "1")
+	h.Sysctl("net/ipv6/conf/all/forwarding", "1")
+	for _, port := range []int{80, 81} {
+		h.Firewall(fmt.Sprintf(`
+			add table inet containers
+			add chain inet containers arrival { type nat hook prerouting priority dstnat; }
+			add rule inet containers arrival tcp dport %d dnat ip to 10.0.0.2:%d
+			add rule inet containers arrival tcp dport %d dnat ip6 to [fd00::2]:%d`,
+			port+passedOn, port, port+passedOn, port))
+	}
+	return c
+}
+
+// TestForwarded: conntrack finds the connections that a host passes on, and those alone.
+func TestForwarded(t *testing.T) {
+	h, client := segment(t)
+	h.attach(config.DatapathAuto, false)
+	h.share()
+	h.own()
+	h.echo()
+	h.container().echo()
+	client.Route("client0", "10.0.0.0/24", addr("192.0.2.1"))
+	client.Route("client0", "fd00::/64", addr("2001:db8::1"))
+	// To this one, which only tests, the container's addresses are shared too.
+	o := h.options()
+	o.Pools[0].Addresses = append(o.Pools[0].Addresses, addr("10.0.0.2"), addr("fd00::2"))
+	asks := loadForTest(t, o)
+	if err := asks.Conntrack(); err != nil {
+		t.Errorf("this kernel, which has what is needed: %v", err)
+	}
+	old := describeKernel()
+	old.conntrack = conntrackLayout{}
+	asksNot, err := load(o, nil, old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = asksNot.Close() })
+	if err := asksNot.Conntrack(); !errors.Is(err, ErrNoConntrack) {
+		t.Errorf("who does not ask conntrack says: %v", err)
+	}
+	for _, to := range []struct{ client, shared, container string }{{"192.0.2.2", web4, "10.0.0.2"}, {"2001:db8::2", web6, "fd00::2"}} {
+		passed, port := dial(t, client, to.shared, 80+passedOn)
+		_, routed := dial(t, client, to.container, 80)
+		served, own := dial(t, client, to.shared, 80)
+		rows := []struct {
+			words          string
+			address        string
+			segment        segmentOf
+			asked, unasked Verdict
+		}{
+			{"a reset of a connection that is passed on", to.shared, tcp(port, 80+passedOn, tcpRST), PassLingering, DropLingeringNoSocket},
+			{"a SYN by its ports", to.shared, tcp(port, 80+passedOn, tcpSYN), DropLingeringNew, DropLingeringNew},
+			{"UDP by its ports", to.shared, udp(port, 80+passedOn, 4), DropLingeringNew, DropLingeringNew},
+			{"of no connection", to.shared, tcp(port, 81+passedOn, tcpRST), DropLingeringNoSocket, DropLingeringNoSocket},
+			{"of one that is tracked, but not translated", to.container, tcp(routed, 80, tcpRST), DropLingeringNoSocket, DropLingeringNoSocket},
+			{"of one that has a socket", to.shared, tcp(own, 80, tcpRST), PassLingering, PassLingering},
+		}
+		for _, r := range rows {
+			t.Run(r.words+", to "+r.address, func(t *testing.T) {
+				h.expectLingering(t, asks, packet(to.client, r.address, r.segment), r.asked)
+				h.expectLingering(t, asksNot, packet(to.client, r.address, r.segment), r.unasked)
+			})
+		}
+		h.expectForwarded(t, asks, addr(to.shared))
+		if err := errors.Join(served.SetLinger(0), served.Close()); err != nil { // it may be in the same bucket
+			t.Fatal(err)
+		}
+		netnstest.Until(t, "the bucket of a connection that the programs do not find is not live", func() bool {
+			return !h.live(asksNot, addr(to.client), port, 80+passedOn)
+		})
+		if !h.live(asks, addr(to.client), port, 80+passedOn) {
+			t.Errorf("%s: the bucket of a connection that is passed on is not live", to.shared)
+		}
+		t.Run("when it has been reset, at "+to.shared, func(t *testing.T) {
+			if err := errors.Join(passed.SetLinger(0), passed.Close()); err != nil {
+				t.Fatal(err)
+			}
+			netnstest.Until(t, "its bucket is not live", func() bool { return !h.live(asks, addr(to.client), port, 80+passedOn) })
+			h.expectLingering(t, asks, packet(to.client, to.shared, tcp(port, 80+passedOn, tcpRST)), DropLingeringNoSocket)
+			h.expectForwarded(t, asks, netip.Addr{})
+		})
+	}
+}
+
+// dial opens a connection from the space, and tells its port there.
+func dial(t *testing.T, space *netnstest.Space, address string, port uint16) (conn *net.TCPConn, from uint16) {
+	t.Helper()
+	space.Do(func() error {
+		c, err := net.DialTimeout("tcp", netip.AddrPortFrom(addr(address), port).String(), netnstest.Patience)
+		if err == nil {
+			conn = c.(*net.TCPConn)
+			t.Cleanup(func() { _ = conn.Close() })
+		}
+		return err
+	})
+	return conn, conn.LocalAddr().(*net.TCPAddr).AddrPort().Port()
+}
+
+func packet(from, to string, s segmentOf) packetOf {
+	if addr(to).Is6() {
+		return ip6(from, to, s)
+	}
+	return ip4(from, to, s)
+}
+
+// expectLingering judges a packet in a lingering bucket, and as a contested one what must be the same there.
+func (h *host) expectLingering(t *testing.T, d *Datapath, p packetOf, want Verdict) {
+	t.Helper()
+	inContested := map[Verdict]Verdict{PassLingering: PassContested, DropLingeringNoSocket: DropContestedNoSocket, DropLingeringNew: PassContestedNew}
+	for state, want := range map[State]Verdict{ownership.Lingering: want, ownership.Contested: inContested[want]} {
+		setAll(t, d, state)
+		h.Do(func() error {
+			expectVerdict(t, d, frame(p), want)
+			return nil
+		})
+	}
+}
+
+func (h *host) expectForwarded(t *testing.T, d *Datapath, want netip.Addr) {
+	t.Helper()
+	h.Do(func() error {
+		got, err := d.Forwarded()
+		if got != want {
+			t.Errorf("passes on what comes for %v, want %v", got, want)
+		}
+		return err
+	})
+}
+
+// live tells whether a connection's bucket is.
+func (h *host) live(d *Datapath, remote netip.Addr, port, local uint16) (live bool) {
+	h.t.Helper()
+	h.Do(func() error {
+		found, err := d.Live()
+		if err == nil {
+			live = found.Buckets[0].Has(d.options().Pools[0].Hasher.Bucket(remote, port, local))
+		}
+		return err
+	})
+	return live
+}

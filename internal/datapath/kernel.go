@@ -1,0 +1,16 @@
+package datapath
+
+import "github.com/cilium/ebpf/btf"
+
+// kernel is what the running one's description of its types tells
+// (CONFIG_DEBUG_INFO_BTF). To read that takes long: once for each time that programs are loaded.
+type kernel struct {
+	types      *btf.Cache
+	requestISN uint16
+	conntrack  conntrackLayout
+}
+
+func describeKernel() kernel {
+	types := btf.NewCache()
+	return kernel{types, requestISN(types), kernelConntrack(types)}
+}
