@@ -286,6 +286,9 @@ const WarnNobodyWell = "nobody-well"
 // WarnNoReplay: the kernel cannot give itself frames.
 const WarnNoReplay = "no-replay"
 
+// WarnForwarded: the host passes on connections to a shared address, and the programs cannot ask conntrack for them.
+const WarnForwarded = "forwarded"
+
 // WarnSecondPath: an interface of heartbeat.interfaces does not work.
 const WarnSecondPath = "second-path"
 

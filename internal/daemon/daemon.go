@@ -39,8 +39,9 @@ type daemon struct {
 	pins   *pinStore
 	loop   *loop
 
-	detours *detours
-	ward    atomic.Pointer[ward] // the one in force
+	detours   *detours
+	forwarded *forwarded
+	ward      atomic.Pointer[ward] // the one in force
 
 	// What outlives the interface.
 	events *journal
@@ -256,7 +257,7 @@ func (d *daemon) connect(keys config.Keys, left *estate) error {
 	if d.ears, err = newEars(wire.OpenerConfig{Keys: keys.Accepted(), Cluster: cfg.Cluster, Self: self, Heard: d.memory.recall()}, keys); err != nil {
 		return errors.Join(err, tx.Close())
 	}
-	d.tx = tx
+	d.tx, d.forwarded = tx, newForwarded(d.host.data, d.log)
 	d.detours = newDetours(cfg, d.host.addresses(), source, d.openDetoured, tx.Interrupt, d.log)
 	own := ownershipConfig(cfg, d.host, self, source, keys.Hash)
 	own.Pins = d.pins.recall()
@@ -318,6 +319,7 @@ func (d *daemon) serve(ctx context.Context, socket net.Listener, signals Signals
 	d.rest.Go(func() { d.letGo(inner) })
 	d.rest.Go(func() { d.tend(inner) })
 	d.rest.Go(func() { d.loop.replayer.run(inner) })
+	d.rest.Go(func() { d.forwarded.watch(inner, d.host.data) })
 
 	for _, w := range d.file().Warnings {
 		d.log.Warn(w.Error())

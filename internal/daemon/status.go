@@ -274,6 +274,9 @@ func (d *daemon) warnings(own ownership.Status, held bool) []api.Warning {
 	if d.file().Replay && !d.host.data.CanReplay() {
 		ws = append(ws, api.Warning{Code: api.WarnNoReplay, Text: datapath.ErrNoReplay.Error() + ": after a takeover, clients that asked meanwhile ask again after a second"})
 	}
+	if w := d.forwarded.told.Load(); w != nil {
+		ws = append(ws, *w)
+	}
 	if d.host.attachment.Mode() == datapath.ModeGeneric {
 		ws = append(ws, api.Warning{Code: "datapath-generic", Text: "generic XDP: " + d.host.attachment.Reason()})
 	}

@@ -101,14 +101,16 @@ func memberOf(t btf.Type, name string) (btf.Member, bool) {
 	return btf.Member{}, false
 }
 
-// Conntrack is nil if the programs ask the kernel's connection tracking, else an
-// ErrNoConntrack that says what to do.
-func (d *Datapath) Conntrack() error {
+// AsksConntrack tells whether the programs ask the kernel's connection tracking.
+func (d *Datapath) AsksConntrack() bool { return d.conntrack }
+
+// WhyNoConntrack is an ErrNoConntrack that says what to do about it.
+func (d *Datapath) WhyNoConntrack() error {
 	switch {
-	case d.conntrack:
-		return nil
+	case d.refused != nil:
+		return fmt.Errorf("%w: this kernel refuses it (%w)", ErrNoConntrack, d.refused)
 	case kernelConntrack(btf.NewCache()) != conntrackLayout{}:
-		return fmt.Errorf("%w, which was not there yet when they were loaded: stop rota and start it again", ErrNoConntrack)
+		return fmt.Errorf("%w, which was loaded after them: stop rota and start it again", ErrNoConntrack)
 	default:
 		return fmt.Errorf("%w: that needs Linux 5.18 with BTF (CONFIG_DEBUG_INFO_BTF)", ErrNoConntrack)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/rota-cluster/rota/internal/config"
@@ -55,8 +56,8 @@ func TestForwarded(t *testing.T) {
 	o := h.options()
 	o.Pools[0].Addresses = append(o.Pools[0].Addresses, addr("10.0.0.2"), addr("fd00::2"))
 	asks := loadForTest(t, o)
-	if err := asks.Conntrack(); err != nil {
-		t.Errorf("this kernel, which has what is needed: %v", err)
+	if !asks.AsksConntrack() {
+		t.Error("the programs do not ask this kernel, which has what is needed")
 	}
 	old := describeKernel()
 	old.conntrack = conntrackLayout{}
@@ -65,8 +66,11 @@ func TestForwarded(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = asksNot.Close() })
-	if err := asksNot.Conntrack(); !errors.Is(err, ErrNoConntrack) {
-		t.Errorf("who does not ask conntrack says: %v", err)
+	if asksNot.AsksConntrack() {
+		t.Error("the programs ask a kernel that lacks what is needed")
+	}
+	if why := asksNot.WhyNoConntrack(); !errors.Is(why, ErrNoConntrack) || !strings.Contains(why.Error(), "loaded after them") {
+		t.Errorf("they say: %v", why)
 	}
 	for _, to := range []struct{ client, shared, container string }{{"192.0.2.2", web4, "10.0.0.2"}, {"2001:db8::2", web6, "fd00::2"}} {
 		passed, port := dial(t, client, to.shared, 80+passedOn)
@@ -168,4 +172,18 @@ func (h *host) live(d *Datapath, remote netip.Addr, port, local uint16) (live bo
 		return err
 	})
 	return live
+}
+
+// TestConntrackRefused: what the kernel does not let the programs ask, they do without, and say why.
+func TestConntrackRefused(t *testing.T) {
+	k := describeKernel()
+	k.conntrack.TCP = 0xfff0 // beyond the struct
+	d, err := load(testOptions(), nil, k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.Close() })
+	if why := d.WhyNoConntrack(); d.AsksConntrack() || !errors.Is(why, ErrNoConntrack) || !strings.Contains(why.Error(), "refuses") {
+		t.Errorf("asks: %v, %v", d.AsksConntrack(), why)
+	}
 }

@@ -8,9 +8,10 @@ type kernel struct {
 	types      *btf.Cache
 	requestISN uint16
 	conntrack  conntrackLayout
+	refused    error // of programs that ask conntrack
 }
 
 func describeKernel() kernel {
 	types := btf.NewCache()
-	return kernel{types, requestISN(types), kernelConntrack(types)}
+	return kernel{types: types, requestISN: requestISN(types), conntrack: kernelConntrack(types)}
 }

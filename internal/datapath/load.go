@@ -27,7 +27,8 @@ type Datapath struct {
 	programs rotaPrograms
 	maps     rotaMaps
 
-	conntrack bool // the programs ask it
+	conntrack bool  // the programs ask it
+	refused   error // why the kernel did not let them
 
 	// Two locks, so that no table that waits holds up the end of a lease. Both
 	// are held to change control, which is nil once closed, and memory.
@@ -90,6 +91,7 @@ func load(o Options, existing map[string]*ebpf.Map, k kernel) (*Datapath, error)
 		programs:   objects.rotaPrograms,
 		maps:       objects.rotaMaps,
 		generation: make([]generations, len(o.Pools)),
+		refused:    objects.refused,
 	}
 	err = d.prepare(objects)
 	if err == nil {
@@ -108,13 +110,13 @@ func assign(o Options, room uint32, existing map[string]*ebpf.Map, k kernel) (*l
 	if err != nil {
 		return nil, err
 	}
-	objects := new(loaded)
+	objects := &loaded{refused: k.refused}
 	err = spec.LoadAndAssign(objects, &ebpf.CollectionOptions{MapReplacements: existing, Cache: k.types})
 	if err == nil {
 		return objects, nil
 	}
 	if k.conntrack != (conntrackLayout{}) {
-		k.conntrack = conntrackLayout{}
+		k.conntrack, k.refused = conntrackLayout{}, err
 		return assign(o, room, existing, k)
 	}
 	return nil, explainLoad(err)
@@ -191,6 +193,7 @@ type loaded struct {
 	Control *ebpf.Map `ebpf:".data.control"`
 	Live    *ebpf.Map `ebpf:".data.live"`
 	Config  *ebpf.Map `ebpf:".rodata.config"` // new, or of the programs whose maps these are
+	refused error
 }
 
 // buildSpec fits the compiled programs to the options and to this kernel.
