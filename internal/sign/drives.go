@@ -15,7 +15,7 @@ import (
 type drives struct {
 	roots Roots
 	nvme  func(device string) (smartLog, error)
-	ata   func(device string) (failing bool, err error)
+	ata   func(device string) (ataReport, error)
 }
 
 func newDrives(roots Roots) drives { return drives{roots: roots, nvme: nvmeSMART, ata: ataSMART} }
@@ -41,15 +41,12 @@ func (d drives) ask() (found []drive, err error) {
 		if err != nil || strings.TrimSpace(string(vendor)) != "ATA" {
 			continue // not a SATA disk: nothing to ask
 		}
-		one := drive{name: filepath.Base(path), wear: -1}
-		failing, err := d.ata(filepath.Join(d.roots.Dev, one.name))
+		name := filepath.Base(path)
+		report, err := d.ata(filepath.Join(d.roots.Dev, name))
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", one.name, err)
+			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		if failing {
-			one.trouble = "a SMART attribute is past its threshold"
-		}
-		found = append(found, one)
+		found = append(found, drive{name, report.trouble(), int(report.used)})
 	}
 	for _, path := range d.glob("block/mmcblk*") {
 		if one, ok := emmc(path); ok {

@@ -177,7 +177,7 @@ func TestCertificates(t *testing.T) {
 
 func TestDrives(t *testing.T) {
 	var log smartLog
-	failing := false
+	sata := ataReport{unreadable: -1, used: -1}
 	d := newDrives(fixtures("ill"))
 	d.nvme = func(device string) (smartLog, error) {
 		if device != "testdata/ill/dev/nvme0" {
@@ -185,18 +185,21 @@ func TestDrives(t *testing.T) {
 		}
 		return log, nil
 	}
-	d.ata = func(device string) (bool, error) {
+	d.ata = func(device string) (ataReport, error) {
 		if device != "testdata/ill/dev/sda" {
 			t.Errorf("asks %s", device)
 		}
-		return failing, nil
+		return sata, nil
 	}
 	expect(t, "emmc", diskHealth{d}.read(), health.Measured, 1, "mmcblk0: its spare blocks are nearly used up")
 	expect(t, "emmc", diskWear{d}.read(), health.Measured, 100, "mmcblk0 has used 100 %")
-	log[0], log[5], failing = 1|1<<3, 104, true
+	log[0], log[5], sata.failing = 1|1<<3, 104, true
 	expect(t, "all", diskHealth{d}.read(), health.Measured, 3, "nvme0: spare blocks nearly used up, read-only; sda: a SMART attribute is past its threshold; mmcblk0")
 	expect(t, "all", diskWear{d}.read(), health.Measured, 104, "nvme0 has used 104 %")
-	d.ata = func(string) (bool, error) { return false, errTest }
+	sata = ataReport{unreadable: 8, used: 105}
+	expect(t, "a disk that fails", diskHealth{d}.read(), health.Measured, 3, "sda: 8 sectors that it can hardly read")
+	expect(t, "a disk that is worn", diskWear{d}.read(), health.Measured, 105, "sda has used 105 %")
+	d.ata = func(string) (ataReport, error) { return sata, errTest }
 	expect(t, "broken", diskHealth{d}.read(), health.Broken, 0, "sda: test")
 }
 
@@ -214,6 +217,34 @@ func TestATA(t *testing.T) {
 	for _, sense := range [][]byte{answer(0, 0), make([]byte, 32)} {
 		if _, err := smartStatus(sense); err == nil {
 			t.Errorf("%x is taken for a status", sense)
+		}
+	}
+}
+
+// Pages of the Device Statistics log: of a disk that has the value, and of some that do not say.
+func TestATAStatistics(t *testing.T) {
+	page := func(number byte, at int, value ...byte) []byte {
+		log := make([]byte, 512)
+		log[0], log[2] = 1, number
+		copy(log[at:], value)
+		return log
+	}
+	for _, row := range []struct {
+		name string
+		log  []byte
+		page byte
+		at   int
+		want int64
+	}{
+		{"used", page(pageSolidState, percentUsed, 37, 0, 0, 0, 0, 0, 0, 0xc0), pageSolidState, percentUsed, 37},
+		{"used, of which one byte counts", page(pageSolidState, percentUsed, 37, 9, 0, 0, 0, 0, 0, 0xc0), pageSolidState, percentUsed, 37},
+		{"sectors", page(pageRotating, candidates, 0x10, 0x01, 0, 0, 0, 0, 0, 0xd0), pageRotating, candidates, 0x110},
+		{"not valid now", page(pageRotating, candidates, 5, 0, 0, 0, 0, 0, 0, 0x80), pageRotating, candidates, -1},
+		{"not supported", page(pageRotating, candidates), pageRotating, candidates, -1},
+		{"another page", page(pageRotating, percentUsed, 5, 0, 0, 0, 0, 0, 0, 0xc0), pageSolidState, percentUsed, -1},
+	} {
+		if got := statistic(row.log, row.page, row.at); got != row.want {
+			t.Errorf("%s: got %d, want %d", row.name, got, row.want)
 		}
 	}
 }
