@@ -88,11 +88,7 @@ func findingsText(findings []api.Finding, s style) string {
 		default:
 			state, paint = f.Answer, faint
 		}
-		name := f.Name
-		if f.Pool != "" {
-			name = f.Pool + "/" + f.Name
-		}
-		rows = append(rows, []cell{{name, plain}, {state, paint}, {fmt.Sprintf("%.1f ms", f.TookMS), faint}, {f.Text, plain}})
+		rows = append(rows, []cell{{findingName(&f), plain}, {state, paint}, {fmt.Sprintf("%.1f ms", f.TookMS), faint}, {f.Text, plain}})
 	}
 	return table(s, "", []column{{title: "NAME"}, {title: "STATE"}, {title: "TOOK", right: true}, {title: "WHAT", least: 20}}, rows)
 }

@@ -57,6 +57,36 @@ POOL web: 192.0.2.10 2001:db8::10
   node-c        819  20.0%      50  ######
   packets: pass 1.2M, drop-foreign 812
 `},
+		{"this node is ill", func(st *api.Status) {
+			at := 99.0
+			warn := 10.0
+			st.Nodes, st.Pools = st.Nodes[:1], nil
+			st.Nodes[0].Weight, st.Nodes[0].Health = 0, []string{"disk_space: /var: 99.4 % of the space in use (leave at 99%); hence nginx: status 500"}
+			st.Checks = []api.Finding{
+				{Name: "nginx", Pool: "web", Answer: "measured", Level: "leave", Text: "status 500", Since: noon.Add(-time.Minute)},
+				{Name: "smtp", Pool: "mail", Answer: "measured", Level: "ok", Text: "connects"},
+			}
+			st.Signs = []api.Finding{
+				{Name: "memory_pressure", Answer: "measured", Level: "warn", Value: 3, Threshold: &warn, Unit: "%", Since: noon.Add(-3 * time.Minute), HeldMS: 20000},
+				{Name: "disk_space", Answer: "measured", Level: "leave", Value: 99.4, Threshold: &at, Unit: "%", Since: noon.Add(-182 * time.Second)},
+				{Name: "io_pressure", Answer: "cannot tell", Level: "ok"},
+				{Name: "raid", Answer: "broken", Level: "ok", Text: "md0: no such file"},
+			}
+		}, `
+node-a of cluster web: serving since 10:45:00 (1 h 15 min)
+view 17 of 3 nodes, agreed; lease good for 287 ms
+! node-a: disk_space: /var: 99.4 % of the space in use (leave at 99%); hence
+  nginx: status 500
+
+NODE      STATE    WEIGHT  HEARD  ADDRESS
+node-a *  serving       0      -  192.0.2.1
+
+SIGN OR CHECK    LEVEL   VALUE  LIMIT  SINCE
+web/nginx        leave       -      -  11:59:00 (1 min 0 s)
+memory_pressure  warn       3%    10%  11:57:00 (3 min 0 s); over in 20 s
+disk_space       leave   99.4%    99%  11:56:58 (3 min 2 s)
+raid             broken      -      -  -
+`},
 		{"a pool that one node has", func(st *api.Status) {
 			st.Nodes = nil
 			p := &st.Pools[0]

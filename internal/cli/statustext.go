@@ -20,6 +20,7 @@ func statusText(st *api.Status, s style) string {
 		b.WriteString(s.paintLines(t.paint, wrap("! ", "  ", strings.Fields(t.text))))
 	}
 	b.WriteString("\n" + nodesText(st, s))
+	b.WriteString(ailmentsText(st, s))
 	for i := range st.Pools {
 		b.WriteString("\n" + poolText(st, &st.Pools[i], s))
 	}
