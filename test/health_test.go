@@ -2,6 +2,7 @@ package test
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/rota-cluster/rota/internal/api"
@@ -308,4 +310,42 @@ func TestANodeFallsIll(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestATargetIsLost: the node that alone cannot reach a named host leaves; when none
+// reaches it, the host is to blame and nobody leaves.
+func TestATargetIsLost(t *testing.T) {
+	target := netip.MustParsePrefix("192.0.2.250/24")
+	c := idle(t, lab.Options{Nodes: 3, Signs: map[string]string{
+		"hosts": fmt.Sprintf("{warn: 0.5s, leave: 3s, stay: 1s, hosts: [%s]}", target.Addr()),
+	}})
+	must(t, c.Client().Host().AddAddress(target))
+	must(t, c.StartDaemons())
+	c.even()
+	clients := c.clients(lab.ClientOptions{Live: 30, Every: 50 * time.Millisecond, NewEvery: 20 * time.Millisecond})
+
+	ill := c.Node(1)
+	nowhere := &netlink.Route{Dst: &net.IPNet{IP: target.Addr().AsSlice(), Mask: net.CIDRMask(32, 32)}, Type: unix.RTN_BLACKHOLE}
+	must(t, ill.Host().Run(func() error { return netlink.RouteAdd(nowhere) }))
+	c.until(ill, "to leave", func(s *api.Status) bool { return s.View.Agreed && !owning(s) })
+	c.tellsOthers(ill, "hosts: "+target.Addr().String()+": no answer for ")
+	must(t, ill.Host().Run(func() error { return netlink.RouteDel(nowhere) }))
+	c.even()
+	c.unbroken("lost by one", clients, 2*time.Second)
+
+	must(t, c.Client().Host().RemoveAddress(target))
+	for _, n := range c.Nodes() {
+		c.until(n, "to blame the host", func(s *api.Status) bool {
+			i := slices.IndexFunc(s.Signs, func(f api.Finding) bool { return f.Name == "hosts" })
+			return s.Signs[i].Level == "leave" && slices.ContainsFunc(s.Nodes, func(x api.Node) bool {
+				return x.Self && slices.ContainsFunc(x.Health, func(line string) bool { return strings.HasSuffix(line, "this node is not to blame") })
+			})
+		})
+	}
+	for _, s := range statuses(t, c.Nodes()...) {
+		if !owning(s) || s.Degraded {
+			t.Errorf("%s: serves %v, degraded %v", s.Node, owning(s), s.Degraded)
+		}
+	}
+	c.unbroken("lost by all", clients, 2*time.Second)
 }
