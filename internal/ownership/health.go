@@ -53,7 +53,7 @@ func healthText(was, is uint16, why []string) string {
 // order changes that too; there is another story about it.
 func (n *Node) takeHealth(p *peer, old *Beat) {
 	b := p.beat
-	if old == nil || (old.Flags^b.Flags)&FlagDraining != 0 {
+	if old == nil || (old.Flags|b.Flags)&FlagDraining != 0 {
 		return
 	}
 	for i := range b.Pools {
