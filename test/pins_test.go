@@ -113,7 +113,7 @@ func TestPinsOutliveTheDaemons(t *testing.T) {
 	c.pinned(want, c.Node(0), c.Node(1))
 
 	out := order(t, "status", "--socket", c.Node(2).Socket())
-	if !strings.Contains(strings.Join(strings.Fields(out), " "), "pinned: node-a has 9 buckets: 0-2,4-9; node-b has 9 buckets: 10-18") {
+	if !strings.Contains(strings.Join(strings.Fields(out), " "), "pinned: to node-a 9 buckets: 0-2,4-9; to node-b 9 buckets: 10-18") {
 		t.Errorf("status says\n%s", out)
 	}
 }

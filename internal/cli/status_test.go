@@ -109,6 +109,32 @@ POOL web: 192.0.2.10 2001:db8::10
   node-b       4096  100.0%     100  ##############################
   node-c          0    0.0%      50
 `},
+		{"pins, of which three have no effect", func(st *api.Status) {
+			st.Nodes = st.Nodes[1:]
+			st.Nodes[0].State = api.Draining
+			p := &st.Pools[0]
+			p.Weights["node-c"], p.Owners, p.Verdicts = 0, map[string]int{"node-a": 4096}, nil
+			p.Pins = map[string]string{"node-a": "0-3", "node-b": "4-7", "node-c": "8", "node-z": "9,11"}
+			st.Nodes = append(st.Nodes, api.Node{Name: "node-a", State: api.Serving, Weight: 100, Self: true})
+		}, `
+node-a of cluster web: serving since 10:45:00 (1 h 15 min)
+view 17 of 3 nodes, agreed; lease good for 287 ms
+! node-b is draining
+
+NODE      STATE     WEIGHT      HEARD  ADDRESS
+node-b    draining     100  12 ms ago  192.0.2.2
+node-c    serving       50  41 ms ago  192.0.2.3
+node-a *  serving      100          -  -
+
+POOL web: 192.0.2.10 2001:db8::10
+  4096 buckets by source-address-port; MAC 03:e9:c4:17:26:3a
+  datapath tc: veth loses its receive offloads under native XDP
+  OWNER     BUCKETS   SHARE  WEIGHT
+  node-a *     4096  100.0%     100  ##############################
+  pinned: to node-a 4 buckets: 0-3; to node-b (draining, so without effect) 4
+    buckets: 4-7; to node-c (weight 0, so without effect) 1 bucket: 8; to node-z
+    (not heard, so without effect) 2 buckets: 9,11
+`},
 		{"a node was cut off and this one took its share over", func(st *api.Status) {
 			st.View.Number, st.View.Members = 18, []string{"node-a", "node-b"}
 			st.Nodes[2].State, st.Nodes[2].HeardMS = api.Silent, 12345

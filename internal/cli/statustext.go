@@ -301,13 +301,16 @@ func atMost(ms int64) string {
 func pinsText(st *api.Status, p *api.Pool) string {
 	var parts []string
 	for _, node := range slices.Sorted(maps.Keys(p.Pins)) {
-		where := ""
+		without := "" // effect, and why
+		weight, member := p.Weights[node]
 		if i := slices.IndexFunc(st.Nodes, func(n api.Node) bool { return n.Name == node }); i < 0 {
-			where = " (not heard)"
+			without = " (not heard, so without effect)"
 		} else if s := st.Nodes[i].State; s != api.Serving {
-			where = " (" + string(s) + ")"
+			without = " (" + string(s) + ", so without effect)"
+		} else if member && weight == 0 {
+			without = " (weight 0, so without effect)"
 		}
-		parts = append(parts, ranges(node+where+" has", p.Pins[node]))
+		parts = append(parts, ranges("to "+node+without, p.Pins[node]))
 	}
 	if len(parts) == 0 {
 		return ""
