@@ -136,7 +136,12 @@ func (c *Client) EventsJSON(ctx context.Context, since uint64, follow bool, each
 	if follow {
 		path += "&follow=1"
 	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	// Only the beginning must come soon: what follows may be read slowly, or happen late.
+	late := time.AfterFunc(answerTimeout, func() { stop(context.DeadlineExceeded) })
 	resp, err := c.send(ctx, http.MethodGet, path, nil)
+	late.Stop()
 	if err != nil {
 		return err
 	}
@@ -218,7 +223,7 @@ func (c *Client) trouble(ctx context.Context, err error) error {
 		return fmt.Errorf("the rota daemon of %s no longer runs; start it with rota run", c.socket)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("socket %s is not open to this user; run as root", c.socket)
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+	case errors.Is(context.Cause(ctx), context.DeadlineExceeded):
 		return fmt.Errorf("the rota daemon of %s does not answer", c.socket)
 	case ctx.Err() != nil:
 		return ctx.Err()

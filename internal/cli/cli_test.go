@@ -382,11 +382,16 @@ func TestAFrozenDaemon(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	begin := time.Now()
-	got := run(t, "status", "--socket", path)
-	if want := (result{1, "", "rota: the rota daemon of " + path + " does not answer\n"}); got != want || time.Since(begin) > 20*time.Second {
-		t.Errorf("%+v after %v", got, time.Since(begin))
+	t.Cleanup(func() { l.Close() })
+	for _, args := range []string{"status", "events", "events --follow"} {
+		t.Run(args, func(t *testing.T) {
+			t.Parallel()
+			begin := time.Now()
+			got := run(t, append(strings.Fields(args), "--socket", path)...)
+			if want := (result{1, "", "rota: the rota daemon of " + path + " does not answer\n"}); got != want || time.Since(begin) > 20*time.Second {
+				t.Errorf("%+v after %v", got, time.Since(begin))
+			}
+		})
 	}
 }
 
