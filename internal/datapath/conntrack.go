@@ -1,19 +1,10 @@
 package datapath
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
-	"net/netip"
-	"os"
-	"strconv"
-	"strings"
-	"syscall"
 
 	"github.com/cilium/ebpf/btf"
-	"github.com/vishvananda/netlink/nl"
-	"golang.org/x/sys/unix"
 )
 
 // Connections that the host passes on to another address (DNAT: containers) have
@@ -114,116 +105,4 @@ func (d *Datapath) WhyNoConntrack() error {
 	default:
 		return fmt.Errorf("%w: that needs Linux 5.18 with BTF (CONFIG_DEBUG_INFO_BTF)", ErrNoConntrack)
 	}
-}
-
-// Forwarded tells one shared address at which this host passes connections on to
-// another address; none if the result is not valid.
-func (d *Datapath) Forwarded() (netip.Addr, error) {
-	poolOf := poolsByAddress(d.options().Pools)
-	var found netip.Addr
-	err := dumpForwarded(func(c tcpSocket) bool {
-		if _, shared := poolOf[c.local.Addr()]; shared {
-			found = c.local.Addr()
-		}
-		return !found.IsValid()
-	})
-	return found, err
-}
-
-// Of include/uapi/linux/netfilter/nf_conntrack_common.h and nfnetlink_conntrack.h.
-const (
-	ipsSeenReply = 1 << 1
-	ipsConfirmed = 1 << 3
-	ipsDstNAT    = 1 << 5
-	ipsDying     = 1 << 9
-
-	// As bpf/conntrack.h has it.
-	ipsWanted = ipsConfirmed | ipsSeenReply | ipsDstNAT
-
-	ctaStatusMask = 26
-)
-
-// conntrackCount is how many connections the kernel tracks in this thread's network namespace.
-const conntrackCount = "/proc/sys/net/netfilter/nf_conntrack_count"
-
-// tracksNothing spares what does not track connections the dump, and its kernel the loading of modules.
-func tracksNothing() (bool, error) {
-	text, err := os.ReadFile(conntrackCount)
-	if errors.Is(err, fs.ErrNotExist) {
-		return true, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	n, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	return n == 0, err
-}
-
-// dumpForwarded calls each, until it returns false, for every live TCP connection
-// of this thread's network namespace that is passed on: as its client sees it.
-func dumpForwarded(each func(tcpSocket) bool) error {
-	if nothing, err := tracksNothing(); nothing || err != nil {
-		return err
-	}
-	request := nl.NewNetlinkRequest(unix.NFNL_SUBSYS_CTNETLINK<<8|nl.IPCTNL_MSG_CT_GET, unix.NLM_F_DUMP)
-	request.AddData(&nl.Nfgenmsg{NfgenFamily: unix.AF_UNSPEC, Version: nl.NFNETLINK_V0})
-	// Where the kernel can (Linux 5.19) it leaves out the others itself.
-	request.AddData(nl.NewRtAttr(nl.CTA_STATUS, binary.BigEndian.AppendUint32(nil, ipsWanted)))
-	request.AddData(nl.NewRtAttr(ctaStatusMask, binary.BigEndian.AppendUint32(nil, ipsWanted|ipsDying)))
-	err := request.ExecuteIter(unix.NETLINK_NETFILTER, 0, func(msg []byte) bool {
-		c, ok := parseForwarded(msg)
-		return !ok || each(c)
-	})
-	if err != nil {
-		return fmt.Errorf("ask the kernel for the connections that it passes on: %w", err)
-	}
-	return nil
-}
-
-// parseForwarded reads a struct nfgenmsg and the attributes behind it.
-func parseForwarded(msg []byte) (c tcpSocket, ok bool) {
-	if len(msg) < nl.SizeofNfgenmsg {
-		return c, false
-	}
-	attrs := attributes(msg[nl.SizeofNfgenmsg:])
-	status, state := attrs[nl.CTA_STATUS], attributes(attributes(attrs[nl.CTA_PROTOINFO])[nl.CTA_PROTOINFO_TCP])[nl.CTA_PROTOINFO_TCP_STATE]
-	_, zoned := attrs[nl.CTA_ZONE] // the programs ask in none
-	if zoned || len(status) != 4 || len(state) != 1 {
-		return c, false
-	}
-	if binary.BigEndian.Uint32(status)&(ipsWanted|ipsDying) != ipsWanted || state[0] < nl.TCP_CONNTRACK_SYN_RECV || state[0] > nl.TCP_CONNTRACK_LAST_ACK {
-		return c, false
-	}
-	tuple := attributes(attrs[nl.CTA_TUPLE_ORIG])
-	ip, ports := attributes(tuple[nl.CTA_TUPLE_IP]), attributes(tuple[nl.CTA_TUPLE_PROTO])
-	source, destination := ports[nl.CTA_PROTO_SRC_PORT], ports[nl.CTA_PROTO_DST_PORT]
-	if len(source) != 2 || len(destination) != 2 {
-		return c, false
-	}
-	remote, fromOK := netip.AddrFromSlice(either(ip[nl.CTA_IP_V4_SRC], ip[nl.CTA_IP_V6_SRC]))
-	local, toOK := netip.AddrFromSlice(either(ip[nl.CTA_IP_V4_DST], ip[nl.CTA_IP_V6_DST]))
-	return tcpSocket{
-		local:  netip.AddrPortFrom(local, binary.BigEndian.Uint16(destination)),
-		remote: netip.AddrPortFrom(remote, binary.BigEndian.Uint16(source)),
-	}, fromOK && toOK
-}
-
-func either(a, b []byte) []byte {
-	if a != nil {
-		return a
-	}
-	return b
-}
-
-// attributes by their kinds, of which netlink.h says that they may have flags.
-func attributes(b []byte) map[uint16][]byte {
-	list, err := nl.ParseRouteAttr(b)
-	if err != nil {
-		return nil
-	}
-	all := make(map[uint16][]byte, len(list))
-	for _, a := range list {
-		all[a.Attr.Type&^(syscall.NLA_F_NESTED|syscall.NLA_F_NET_BYTEORDER)] = a.Value
-	}
-	return all
 }

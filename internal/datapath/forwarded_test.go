@@ -1,12 +1,16 @@
 package datapath
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"strings"
 	"testing"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
 
 	"github.com/rota-cluster/rota/internal/config"
 	"github.com/rota-cluster/rota/internal/netcfg/netnstest"
@@ -186,4 +190,71 @@ func TestConntrackRefused(t *testing.T) {
 	if why := d.WhyNoConntrack(); d.AsksConntrack() || !errors.Is(why, ErrNoConntrack) || !strings.Contains(why.Error(), "refuses") {
 		t.Errorf("asks: %v, %v", d.AsksConntrack(), why)
 	}
+}
+
+// TestParseForwarded: older kernels tell of every connection, and all but these are left out here.
+func TestParseForwarded(t *testing.T) {
+	const translated = ipsConfirmed | ipsSeenReply | ipsDstNAT
+	for words, r := range map[string]struct {
+		status uint32
+		state  uint8
+		zone   bool
+		want   bool
+	}{
+		"established":                    {status: translated, state: nl.TCP_CONNTRACK_ESTABLISHED, want: true},
+		"opening":                        {status: translated, state: nl.TCP_CONNTRACK_SYN_RECV, want: true},
+		"its end acknowledged not yet":   {status: translated, state: nl.TCP_CONNTRACK_LAST_ACK, want: true},
+		"not answered":                   {status: ipsConfirmed | ipsDstNAT, state: nl.TCP_CONNTRACK_SYN_SENT},
+		"picked up on its way, as above": {status: ipsConfirmed | ipsDstNAT, state: nl.TCP_CONNTRACK_ESTABLISHED},
+		"in TIME_WAIT":                   {status: translated, state: nl.TCP_CONNTRACK_TIME_WAIT},
+		"reset":                          {status: translated, state: nl.TCP_CONNTRACK_CLOSE},
+		"not translated":                 {status: ipsConfirmed | ipsSeenReply, state: nl.TCP_CONNTRACK_ESTABLISHED},
+		"about to be removed":            {status: translated | ipsDying, state: nl.TCP_CONNTRACK_ESTABLISHED},
+		"in a zone":                      {status: translated, state: nl.TCP_CONNTRACK_ESTABLISHED, zone: true},
+	} {
+		for _, to := range []string{web4, web6} {
+			msg := conntrackMessage(client4, to, r.status, r.state, r.zone)
+			if addr(to).Is6() {
+				msg = conntrackMessage(client6, to, r.status, r.state, r.zone)
+			}
+			c, ok := parseForwarded(msg)
+			if ok != r.want || ok && (c.local != netip.AddrPortFrom(addr(to), 8080) || c.remote.Port() != 1234) {
+				t.Errorf("%s, to %s: %v, %v", words, to, c, ok)
+			}
+			for n := range msg {
+				parseForwarded(msg[:n]) // does not crash
+			}
+		}
+	}
+}
+
+// conntrackMessage is what the kernel tells of a connection.
+func conntrackMessage(from, to string, status uint32, state uint8, zone bool) []byte {
+	source, destination := nl.CTA_IP_V4_SRC, nl.CTA_IP_V4_DST
+	if addr(to).Is6() {
+		source, destination = nl.CTA_IP_V6_SRC, nl.CTA_IP_V6_DST
+	}
+	nest := func(kind int, children ...*nl.RtAttr) *nl.RtAttr {
+		a := nl.NewRtAttr(kind|unix.NLA_F_NESTED, nil)
+		for _, c := range children {
+			a.AddChild(c)
+		}
+		return a
+	}
+	attributes := []*nl.RtAttr{
+		nest(nl.CTA_TUPLE_ORIG,
+			nest(nl.CTA_TUPLE_IP, nl.NewRtAttr(source, addr16(from)), nl.NewRtAttr(destination, addr16(to))),
+			nest(nl.CTA_TUPLE_PROTO, nl.NewRtAttr(nl.CTA_PROTO_NUM, []byte{protocolTCP}),
+				nl.NewRtAttr(nl.CTA_PROTO_SRC_PORT, be16(1234)), nl.NewRtAttr(nl.CTA_PROTO_DST_PORT, be16(8080)))),
+		nl.NewRtAttr(nl.CTA_STATUS, binary.BigEndian.AppendUint32(nil, status)),
+		nest(nl.CTA_PROTOINFO, nest(nl.CTA_PROTOINFO_TCP, nl.NewRtAttr(nl.CTA_PROTOINFO_TCP_STATE, []byte{state}))),
+	}
+	if zone {
+		attributes = append(attributes, nl.NewRtAttr(nl.CTA_ZONE, be16(7)))
+	}
+	msg := make([]byte, nl.SizeofNfgenmsg)
+	for _, a := range attributes {
+		msg = append(msg, a.Serialize()...)
+	}
+	return msg
 }
