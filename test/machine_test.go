@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -91,24 +92,31 @@ func (m *machine) addInterface(t *testing.T, name string) {
 func (m *machine) setUp(t *testing.T, name string) {
 	t.Helper()
 	m.do(t, func() error { return setLink(name, netlink.LinkSetUp) })
-	waitFor(t, "link-local addresses that have been tried", func() (tried bool) {
+	waitFor(t, "an IPv6 address of its own", func() (has bool) {
 		m.do(t, func() error {
 			l, err := netlink.LinkByName(name)
 			if err != nil {
 				return err
 			}
 			own, err := netlink.AddrList(l, netlink.FAMILY_V6)
-			if err != nil {
-				return err
-			}
-			all, err := netlink.AddrList(nil, netlink.FAMILY_V6)
-			tried = len(own) > 0
-			for _, a := range all {
-				tried = tried && a.Flags&unix.IFA_F_TENTATIVE == 0
-			}
+			has = len(own) > 0
 			return err
 		})
-		return tried
+		return has
+	})
+	tried(t, m.host)
+}
+
+// tried waits until the kernel has tried all of a host's IPv6 addresses.
+func tried(t *testing.T, h *segment.Host) {
+	t.Helper()
+	waitFor(t, "addresses that have been tried", func() (all bool) {
+		must(t, h.Run(func() error {
+			addresses, err := netlink.AddrList(nil, netlink.FAMILY_V6)
+			all = !slices.ContainsFunc(addresses, func(a netlink.Addr) bool { return a.Flags&unix.IFA_F_TENTATIVE != 0 })
+			return err
+		}))
+		return all
 	})
 }
 

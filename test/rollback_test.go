@@ -25,6 +25,7 @@ func TestAReloadRollsBack(t *testing.T) {
 	n := c.Node(0)
 	clients := c.clients(lab.ClientOptions{Live: 40, Every: 50 * time.Millisecond, NewEvery: 20 * time.Millisecond})
 	ipv6(t, n, false)
+	tried(t, n.Host())
 	before, view := snap(t, n.Host()), c.view()
 	// Asked for an address, the kernel itself joins the group of all IPv6 nodes again.
 	kernels := regexp.MustCompile(`33:?33:?00:?00:?00:?01`).MatchString
@@ -92,6 +93,7 @@ func TestAKillInAReload(t *testing.T) {
 	var took time.Duration
 	unanswered := 0
 	for i, n := range c.Nodes() { // one that keeps falling out is taken in again ever later
+		tried(t, n.Host())
 		undisturbed := snap(t, n.Host())
 		old, err := os.ReadFile(n.ConfigFile())
 		must(t, err)
