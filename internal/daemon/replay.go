@@ -4,12 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/rota-cluster/rota/internal/api"
 	"github.com/rota-cluster/rota/internal/datapath"
@@ -62,14 +59,8 @@ func (r *replayer) ask(o replay) {
 	}
 }
 
-// run carries out what is asked for until ctx is done. It works before the host's
-// services, but not before the beats, which have threads with real-time priority.
+// run carries out what is asked for until ctx is done. Its priority is the daemon's, see startUnhurried.
 func (r *replayer) run(ctx context.Context) {
-	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine, and its priority with it
-	tid := unix.Gettid()
-	// If it fails the work is done at the daemon's priority, which is no fault.
-	_ = unix.SchedSetAttr(tid, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL}, 0)
-	_ = unix.Setpriority(unix.PRIO_PROCESS, tid, urgentNice)
 	for {
 		select {
 		case <-ctx.Done():
