@@ -214,12 +214,16 @@ func TestADiskFillsUp(t *testing.T) {
 	c.unbroken("mended", clients, 2*time.Second)
 }
 
+// longLease is for what takes its time while the machine may stand still for a moment:
+// it is about health, not about who is late.
+const longLease = time.Second
+
 // TestACheckFlaps ten times a second: buckets move a few times, and no more than
 // ten times a minute.
 func TestACheckFlaps(t *testing.T) {
 	const flapping, most = 12 * time.Second, 10
 	l := newLevers(t)
-	c := idle(t, lab.Options{Nodes: 3, Pools: []lab.Pool{{Name: "web", Checks: []string{
+	c := idle(t, lab.Options{Nodes: 3, Lease: longLease, Pools: []lab.Pool{{Name: "web", Checks: []string{
 		fmt.Sprintf("{name: lever, file: %q, interval: 10ms, timeout: 10ms, rise: 1, fall: 1}", l.dir+"/{node}"),
 	}}}})
 	l.up(c.Nodes()...)
@@ -267,7 +271,7 @@ func tellsStory(t *testing.T, n *lab.Node, words ...string) {
 // TestANodeFallsIll in every way that the lab knows: it leaves before anything
 // breaks, and the others say why.
 func TestANodeFallsIll(t *testing.T) {
-	c := started(t, lab.Options{Nodes: 3, Ailing: true})
+	c := started(t, lab.Options{Nodes: 3, Ailing: true, Lease: longLease})
 	c.even()
 	clients := c.clients(lab.ClientOptions{Live: 30, Every: 50 * time.Millisecond, NewEvery: 20 * time.Millisecond})
 	ill, flaps := c.Node(1), c.Node(2)
@@ -316,7 +320,7 @@ func TestANodeFallsIll(t *testing.T) {
 // reaches it, the host is to blame and nobody leaves.
 func TestATargetIsLost(t *testing.T) {
 	target := netip.MustParsePrefix("192.0.2.250/24")
-	c := idle(t, lab.Options{Nodes: 3, Signs: map[string]string{
+	c := idle(t, lab.Options{Nodes: 3, Lease: longLease, Signs: map[string]string{
 		"hosts": fmt.Sprintf("{warn: 0.5s, leave: 3s, stay: 1s, hosts: [%s]}", target.Addr()),
 	}})
 	must(t, c.Client().Host().AddAddress(target))

@@ -182,6 +182,17 @@ func (s *signSeat) text() string {
 	return text
 }
 
+// text says what is seen, and why it counts for less than it says if it does.
+func (c *checkSeat) text() string {
+	switch {
+	case c.state.Held > 0:
+		return fmt.Sprintf("%s, good again, for %v more to be seen", c.last.Text, c.state.Held.Round(time.Second))
+	case c.state.Level == health.Leave && c.last.Level < health.Leave:
+		return c.last.Text + ", not often enough yet"
+	}
+	return c.last.Text
+}
+
 // Kinds of events beside those of the state machine.
 const (
 	eventCheck = "check"

@@ -128,7 +128,7 @@ func (w *ward) findings(pool int) (all []health.Finding) {
 			continue
 		}
 		f := health.Finding{
-			Name: c.Name, Level: c.state.Level, Text: c.last.Text, Percent: 100, Check: true, Waiting: !c.known, DependsOn: c.DependsOn,
+			Name: c.Name, Level: c.state.Level, Text: c.text(), Percent: 100, Check: true, Waiting: !c.known, DependsOn: c.DependsOn,
 		}
 		if c.known && c.last.Level != health.Leave {
 			f.Percent = c.last.Percent

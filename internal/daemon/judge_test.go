@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"reflect"
 	"testing"
+	"time"
 
 	"github.com/rota-cluster/rota/internal/check"
 	"github.com/rota-cluster/rota/internal/config"
@@ -80,6 +81,13 @@ func TestJudgement(t *testing.T) {
 		{"all is well", func(w *ward) { w.says(health.OK, "connects") }, nil, []uint16{100, 100}, []uint16{0, 0}, false, nil},
 		{"a check fails", func(w *ward) { w.says(health.Leave, "refused") }, []ownership.NodeStatus{well},
 			[]uint16{100, 0}, []uint16{0, 512}, false, []string{"pool web: nginx: refused"}},
+		{"a check passes again, but has to for longer", func(w *ward) {
+			w.says(health.OK, "connects")
+			w.ofChecks[0].state = health.State{Level: health.Leave, Held: 5 * time.Second}
+		}, []ownership.NodeStatus{well},
+			[]uint16{100, 0}, []uint16{0, 512}, false, []string{"pool web: nginx: connects, good again, for 5s more to be seen"}},
+		{"a check passes again, once", func(w *ward) { w.says(health.OK, "connects"); w.ofChecks[0].state.Level = health.Leave }, []ownership.NodeStatus{well},
+			[]uint16{100, 0}, []uint16{0, 512}, false, []string{"pool web: nginx: connects, not often enough yet"}},
 		{"a check fails, and nobody else is there", func(w *ward) { w.says(health.Leave, "refused") }, []ownership.NodeStatus{away},
 			[]uint16{100, 100}, []uint16{0, 512}, true, []string{leastIll, "pool web: nginx: refused"}},
 		{"the others are more ill", func(w *ward) { w.says(health.Leave, "refused") }, []ownership.NodeStatus{nodeThat("b", 0, 513)},

@@ -102,7 +102,7 @@ func (l *Lab) configText(node string) string {
 	line("pools:")
 	for _, p := range l.options.Pools {
 		if l.options.Ailing && p.Checks == nil {
-			p.Checks = []string{`{name: http, http: "http://127.0.0.1/"}`}
+			p.Checks = []string{`{name: http, http: "http://127.0.0.1/", timeout: 2s}`}
 		}
 		p.write(node, line)
 	}
