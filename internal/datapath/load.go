@@ -40,6 +40,7 @@ type Datapath struct {
 	memory     []mapping     // all to unmap
 	tables     mapping       // rota_tables; under tableLock
 	syns       []kernelSyns  // rota_syns, by CPU; under leaseLock
+	marks      *marks        // .bss; under leaseLock
 	generation []generations // by pool; under tableLock
 	clock      clock         // under leaseLock
 }
@@ -159,6 +160,7 @@ func (d *Datapath) prepare(objects *loaded) error {
 		return err
 	}
 	d.conntrack = config.Conntrack != conntrackLayout{}
+	defer objects.Marks.Close()
 	memory, err := mapMap(objects.Control)
 	if err != nil {
 		return err
@@ -183,6 +185,13 @@ func (d *Datapath) prepare(objects *loaded) error {
 	}
 	d.memory = append(d.memory, memory)
 	d.syns = synsIn(memory, d.maps.RotaSyns.MaxEntries())
+	if memory, err = mapMap(objects.Marks); err != nil {
+		return err
+	}
+	d.memory = append(d.memory, memory)
+	if d.marks, err = as[marks](memory); err != nil {
+		return err
+	}
 	d.clock, err = newClock(d.programs.RotaClock)
 	return err
 }
@@ -194,6 +203,7 @@ type loaded struct {
 	Live    *ebpf.Map `ebpf:".data.live"`
 	Config  *ebpf.Map `ebpf:".rodata.config"` // new, or of the programs whose maps these are
 	refused error
+	Marks   *ebpf.Map `ebpf:".bss"`
 }
 
 // buildSpec fits the compiled programs to the options and to this kernel.
@@ -264,6 +274,6 @@ func (d *Datapath) Close() error {
 	for _, m := range d.memory {
 		errs = append(errs, m.unmap())
 	}
-	d.memory, d.control, d.syns = nil, nil, nil
+	d.memory, d.control, d.syns, d.marks = nil, nil, nil, nil
 	return errors.Join(append(errs, d.programs.Close(), d.maps.Close())...)
 }

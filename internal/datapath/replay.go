@@ -3,6 +3,7 @@ package datapath
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -37,7 +38,8 @@ type Sent struct {
 }
 
 // Replay gives this host the SYNs that it dropped since a time (Now) in buckets
-// of a pool that were another node's: nobody has answered them. They take the way
+// of a pool that were another node's, but for those whose connection was seen going
+// on since: that node's daemon was dead, and its kernel has answered. They take the way
 // of all frames that the interface receives, and are judged by the table in force.
 //
 // Call it in the network namespace of the interface, after SetTable.
@@ -55,6 +57,7 @@ func (a *Attachment) Replay(pool int, buckets ownership.Bitmap, since time.Durat
 	if a.mode == ModeNative {
 		program = a.programs.XDP
 	}
+	found = slices.DeleteFunc(found, func(s keptSyn) bool { return s.answered })
 	found, sent := newestOf(found)
 	began := Now()
 	for i, s := range found {

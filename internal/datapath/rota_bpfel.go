@@ -31,6 +31,7 @@ const (
 	rotaVarConfig        = "config"
 	rotaVarControl       = "control"
 	rotaVarLive          = "live"
+	rotaVarMarks         = "marks"
 )
 
 // loadRota returns the embedded CollectionSpec for rota.
@@ -102,6 +103,7 @@ type rotaVariableSpecs struct {
 	Config  *ebpf.VariableSpec `ebpf:"config"`
 	Control *ebpf.VariableSpec `ebpf:"control"`
 	Live    *ebpf.VariableSpec `ebpf:"live"`
+	Marks   *ebpf.VariableSpec `ebpf:"marks"`
 }
 
 // rotaObjects contains all objects after they have been loaded into the kernel.
@@ -148,6 +150,7 @@ type rotaVariables struct {
 	Config  *ebpf.Variable `ebpf:"config"`
 	Control *ebpf.Variable `ebpf:"control"`
 	Live    *ebpf.Variable `ebpf:"live"`
+	Marks   *ebpf.Variable `ebpf:"marks"`
 }
 
 // rotaPrograms contains all programs after they have been loaded into the kernel.

@@ -42,10 +42,13 @@ func synsIn(m mapping, cpus uint32) []kernelSyns {
 type keptSyn struct {
 	bucket uint32
 	state  State         // of the bucket
+	when   uint64        // jiffies, when it came
 	by     time.Duration // Now, when it had come; up to two ticks before
 	frame  []byte
 	flow   synFlow
 	tcp    []byte // within frame
+	// answered: by another node, as far as the marks tell.
+	answered bool
 }
 
 // synFlow tells whether two are the same connection, asked for again.
@@ -74,12 +77,14 @@ func (d *Datapath) keptSyns(pool int, wanted func(s *keptSyn) bool) ([]keptSyn, 
 	for i := range d.syns {
 		d.syns[i].each(arranged.layout[pool].place, func(k *kernelSyn) {
 			age := time.Duration(now.jiffies-min(k.when+1, now.jiffies)) * d.clock.tick
-			s := keptSyn{bucket: k.bucket, state: State(k.state), by: now.monotonic - age}
+			s := keptSyn{bucket: k.bucket, state: State(k.state), when: k.when, by: now.monotonic - age}
 			if !wanted(&s) {
 				return
 			}
 			s.frame = k.whole()
-			if s.read(&arranged.options.Pools[pool]) && newest[s.flow].by <= s.by {
+			p := &arranged.options.Pools[pool]
+			if s.read(p) && newest[s.flow].by <= s.by {
+				s.answered = d.marks.answered(&s, p.Hasher)
 				newest[s.flow] = s
 			}
 		})

@@ -23,9 +23,9 @@ volatile struct control control SEC(".data.control");
  * The fuse. bpf_jiffies64 is inlined and never wraps. The exact clock costs
  * some 30 ns, so it is read only when the lease has not been renewed for a while.
  */
-static __always_inline bool lease_is_over(void)
+static __always_inline bool lease_is_over(__u64 jiffies)
 {
-	return bpf_jiffies64() >= control.lease && bpf_ktime_get_ns() >= control.until;
+	return jiffies >= control.lease && bpf_ktime_get_ns() >= control.until;
 }
 
 #endif

@@ -9,6 +9,7 @@
 #include "conntrack.h"
 #include "fragment.h"
 #include "hash.h"
+#include "mark.h"
 #include "shared.h"
 #include "syn.h"
 #include "table.h"
@@ -83,13 +84,13 @@ judge_shared(const struct frame *f, struct packet *p, __u32 pool, enum turn turn
 		return PASS_BEAT;
 	if (is_neighbour_discovery(p))
 		return PASS_NEIGHBOUR;
-	if (lease_is_over())
+	if (lease_is_over(bpf_jiffies64()))
 		return DROP_LEASE;
 	if (p->fragment == FIRST_FRAGMENT)
 		remember_flow(p);
 	if (p->fragment == LATER_FRAGMENT && !recall_flow(p))
 		return DROP_FRAGMENT;
-	bucket = bucket_of(pool, p);
+	bucket = bucket_of(pool, hash_of(pool, p));
 	verdict = judge_bucket(f, p, pool, bucket);
 	if (turn == FIRST_TURN || drops(verdict))
 		count_bucket(pool, bucket, verdict);
@@ -118,16 +119,19 @@ __noinline int judge_in_tc(struct __sk_buff *skb, struct packet *p, __u32 pool, 
 static __always_inline enum verdict
 judge_common(const struct frame *f, struct packet *p, __u32 pool, enum turn turn)
 {
+	__u64 now = bpf_jiffies64();
 	enum verdict verdict;
-	__u32 bucket;
+	__u32 hash, bucket;
 
 	if (unlikely(p->protocol != IPPROTO_TCP || p->fragment != WHOLE || pool & RETIRES))
 		return 0;
-	if (read_transport(f, p) || p->flow.opening || lease_is_over())
+	if (read_transport(f, p) || p->flow.opening || lease_is_over(now))
 		return 0;
-	bucket = bucket_of(pool, p);
+	hash = hash_of(pool, p);
+	bucket = bucket_of(pool, hash);
 	switch (state_of(pool, bucket)) {
 	case FOREIGN:
+		mark(hash, &p->flow, now);
 		verdict = DROP_FOREIGN;
 		break;
 	case MINE:

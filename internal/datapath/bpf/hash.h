@@ -75,13 +75,15 @@ static __always_inline __u32 hash6(const struct pool *p, const struct flow *f)
 	return jhash_final(&h);
 }
 
-static __always_inline __u32 bucket_of(__u32 pool, const struct packet *packet)
+static __always_inline __u32 hash_of(__u32 pool, const struct packet *p)
 {
-	const struct pool *p = pool_at(pool);
-	const struct flow *f = &packet->flow;
-	__u32 hash = packet->ipv6 ? hash6(p, f) : hash4(p, f);
+	return p->ipv6 ? hash6(pool_at(pool), &p->flow) : hash4(pool_at(pool), &p->flow);
+}
 
-	return (__u64)hash * p->buckets >> 32; /* reciprocal_scale of include/linux/math.h */
+/* reciprocal_scale of include/linux/math.h */
+static __always_inline __u32 bucket_of(__u32 pool, __u32 hash)
+{
+	return (__u64)hash * pool_at(pool)->buckets >> 32;
 }
 
 #endif
