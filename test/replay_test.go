@@ -17,7 +17,7 @@ import (
 func TestNewConnectionsInATakeover(t *testing.T) {
 	for _, mode := range []string{"tc", "xdp", "xdp-generic"} {
 		t.Run(mode, func(t *testing.T) {
-			c := started(t, lab.Options{Nodes: 3, Datapath: mode, Replay: true})
+			c := started(t, lab.Options{Nodes: 3, Datapath: mode})
 			lost := c.Node(2)
 			arrivals, err := c.Client().Arrivals(probe.ArrivalOptions{To: netip.AddrPortFrom(c.Shared()[0], service.HTTPPort), Every: 5 * time.Millisecond})
 			must(t, err)

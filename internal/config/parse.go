@@ -70,6 +70,7 @@ func defaults() *Config {
 	return &Config{
 		Node:      Node{Weight: DefaultWeight, Priority: DefaultPriority},
 		Heartbeat: Heartbeat{Interval: DefaultInterval, Lease: DefaultLease, Port: DefaultBeatPort},
+		Replay:    true,
 		HooksDir:  DefaultHooksDir,
 		API:       API{Socket: DefaultSocket},
 		StateDir:  DefaultStateDir,

@@ -69,6 +69,7 @@ func TestDefaults(t *testing.T) {
 			Hash: flowhash.SourceAddressPort, Prefix4: 24, Prefix6: 64, Buckets: 4096,
 			DrainTimeout: 5 * time.Minute, Preempt: true,
 		}},
+		Replay:   true,
 		HooksDir: "/etc/rota/hooks.d",
 		API:      API{Socket: "/run/rota/rota.sock"},
 		StateDir: "/var/lib/rota",
@@ -89,7 +90,7 @@ datapath: xdp-generic
 heartbeat: {interval: 10ms, lease: 50ms, port: 7000, interfaces: [eth1, eth2.7]}
 quorum: majority
 expected_nodes: 3
-replay: true
+replay: false
 pools:
   - {name: zoo, addresses: ["2001:db8::1"], mac: unicast, hash: source-network/26/56, priority: 1, preempt: false}
   - name: app
@@ -142,7 +143,7 @@ state_dir: /s
 		File: "/etc/rota/rota.yaml", Cluster: "c-1", Node: Node{Name: "node-b.example.com"},
 		Interface: "eth0.100", KeyFile: "/etc/rota/k", Datapath: DatapathXDPGeneric,
 		Heartbeat: Heartbeat{10 * time.Millisecond, 50 * time.Millisecond, 7000, []string{"eth1", "eth2.7"}},
-		Quorum:    ownership.QuorumMajority, ExpectedNodes: 3, Replay: true,
+		Quorum:    ownership.QuorumMajority, ExpectedNodes: 3,
 		Pools: []Pool{{
 			Name: "app", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("2001:db8::10")},
 			Hash: flowhash.SourceNetwork, Prefix4: 16, Prefix6: 64, Buckets: 2, Seed: &seed,

@@ -155,12 +155,12 @@ func (d *Datapath) prepare(objects *loaded) error {
 	defer objects.Control.Close()
 	defer objects.Live.Close()
 	defer objects.Config.Close()
+	defer objects.Marks.Close()
 	config, err := configOf(objects.Config)
 	if err != nil {
 		return err
 	}
 	d.conntrack = config.Conntrack != conntrackLayout{}
-	defer objects.Marks.Close()
 	memory, err := mapMap(objects.Control)
 	if err != nil {
 		return err
@@ -201,9 +201,9 @@ type loaded struct {
 	rotaObjects
 	Control *ebpf.Map `ebpf:".data.control"`
 	Live    *ebpf.Map `ebpf:".data.live"`
+	Marks   *ebpf.Map `ebpf:".bss"`
 	Config  *ebpf.Map `ebpf:".rodata.config"` // new, or of the programs whose maps these are
 	refused error
-	Marks   *ebpf.Map `ebpf:".bss"`
 }
 
 // buildSpec fits the compiled programs to the options and to this kernel.

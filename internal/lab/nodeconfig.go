@@ -88,8 +88,8 @@ func (l *Lab) configText(node string) string {
 	if l.options.Quorum == "majority" {
 		line("expected_nodes: %d", l.options.Nodes)
 	}
-	if l.options.Replay {
-		line("replay: true")
+	if l.options.NoReplay {
+		line("replay: false")
 	}
 	var seen map[string]string
 	if l.options.Ailing {

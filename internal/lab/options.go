@@ -49,8 +49,8 @@ type Options struct {
 	// Signs is what the nodes' configuration says of some signs, by name, as Pool.Checks. All others
 	// are off: most are of the host, which the nodes share.
 	Signs map[string]string
-	// Replay: after a takeover the new owner answers what clients asked before it.
-	Replay bool
+	// NoReplay: after a takeover clients ask again for what they asked before it.
+	NoReplay bool
 
 	// Binary is what each node runs, as `BINARY run --config FILE`. Default: this program.
 	Binary string

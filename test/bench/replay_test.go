@@ -50,7 +50,7 @@ func BenchmarkNewInTakeover(b *testing.B) {
 
 func newInTakeovers(b *testing.B, p profile, without bool) {
 	const nodes = 3
-	l := clusterAs(b, p, lab.Options{Nodes: nodes, Replay: !without})
+	l := clusterAs(b, p, lab.Options{Nodes: nodes, NoReplay: without})
 	var slowest []time.Duration
 	var replayed uint64
 	for i := range min(*cuts, nodes) {
