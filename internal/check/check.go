@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"fmt"
+	"os/exec"
 	"sync"
 	"time"
 
@@ -37,6 +38,8 @@ type Status struct {
 type Env struct {
 	Now    func() time.Time
 	Random func() float64 // 0 ≤ x < 1; called by several goroutines
+	// Start starts a command, at the priority that it is to have.
+	Start func(*exec.Cmd) error
 }
 
 // prober is one kind of check. Probe returns soon after ctx is over.

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"os/exec"
 	"runtime"
 	"strings"
 	"sync"
@@ -23,7 +24,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-var env = Env{Now: time.Now, Random: rand.Float64}
+var env = Env{Now: time.Now, Random: rand.Float64, Start: (*exec.Cmd).Start}
 
 // of is a check with the defaults that matter here.
 func of(kind string, target ...string) config.Check {

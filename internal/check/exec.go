@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"os/exec"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -13,10 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// program runs a command in a process group of its own, at the normal
-// priority, and kills the group when the time is over or the command has ended.
+// program runs a command in a process group of its own, and kills the group
+// when the time is over or the command has ended.
 type program struct {
 	args    []string
+	start   func(*exec.Cmd) error
 	pending chan Outcome // of a command that could not be killed yet
 }
 
@@ -27,10 +27,7 @@ func (p *program) probe(ctx context.Context) Outcome {
 	if p.pending == nil {
 		pending := make(chan Outcome, 1)
 		p.pending = pending
-		go func() {
-			normalPriority()
-			pending <- run(ctx, p.args)
-		}()
+		go func() { pending <- p.run(ctx) }()
 	}
 	select {
 	case o := <-p.pending:
@@ -49,36 +46,28 @@ func (p *program) probe(ctx context.Context) Outcome {
 	}
 }
 
-// normalPriority binds the goroutine to a thread of its own and takes the
-// daemon's priority from it, and so from the process that it starts. The thread
-// ends with the goroutine.
-func normalPriority() {
-	runtime.LockOSThread()
-	tid := unix.Gettid()
-	// If it is not allowed, the priority was not raised either.
-	_ = unix.SchedSetAttr(tid, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL}, 0)
-	_ = unix.Setpriority(unix.PRIO_PROCESS, tid, 0)
-}
-
-func run(ctx context.Context, args []string) Outcome {
-	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+func (p *program) run(ctx context.Context) Outcome {
+	cmd := exec.CommandContext(ctx, p.args[0], p.args[1:]...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	output := &tail{}
 	cmd.Stdout, cmd.Stderr = output, output
 	cmd.Cancel = func() error { return killGroup(cmd.Process.Pid) }
 	cmd.WaitDelay = killWithin / 2 // for others that hold its output open
-	err := cmd.Run()
+	err := p.start(cmd)
+	if err == nil {
+		err = cmd.Wait()
+	}
 	if cmd.Process != nil {
 		_ = killGroup(cmd.Process.Pid) // nobody is left, most likely
 	}
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
-		return failed("%s did not end in time and was killed", args[0])
+		return failed("%s did not end in time and was killed", p.args[0])
 	case errors.As(err, &exit):
 		return failed("%s: %s", exit.ProcessState, output.line())
 	case err != nil && !errors.Is(err, exec.ErrWaitDelay):
-		return failedBy(ctx, "start "+args[0], err)
+		return failedBy(ctx, "start "+p.args[0], err)
 	}
 	return passed(output.line())
 }

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -8,7 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -89,32 +89,21 @@ func TestExecIsKilledAsAGroup(t *testing.T) {
 	eventually(t, func() bool { _, state := p.stat(strconv.Itoa(pid)); return !runs(state) })
 }
 
-// Whatever priority the daemon has taken, commands have the normal one.
-func TestExecHasNormalPriority(t *testing.T) {
-	const urgent = -7
-	restore, err := syscall.Getpriority(syscall.PRIO_PROCESS, 0)
+// Whoever runs checks decides how commands are started.
+func TestExecIsStartedByStart(t *testing.T) {
+	by := env
+	by.Start = func(cmd *exec.Cmd) error {
+		cmd.Env = append(cmd.Environ(), "STARTED=as wished")
+		return cmd.Start()
+	}
+	p, err := newProber(of("exec", "/bin/sh", "-c", "echo $STARTED"), by)
 	if err != nil {
 		t.Fatal(err)
 	}
-	setAll := func(nice int) {
-		entries, err := os.ReadDir("/proc/self/task")
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, e := range entries {
-			tid, err := strconv.Atoi(e.Name())
-			if err != nil {
-				t.Fatal(err)
-			}
-			_ = syscall.Setpriority(syscall.PRIO_PROCESS, tid, nice) // a thread may have ended
-		}
-	}
-	setAll(urgent)
-	defer setAll(20 - restore) // the system call returns 20 − nice
-	got := probe(t, of("exec", "/bin/sh", "-c", "cut -d' ' -f19 /proc/self/stat"))
-	expect(t, got, health.OK, "")
-	if got.Text != "0" {
-		t.Errorf("nice %s, want 0", got.Text)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if got := p.probe(ctx); got.Text != "as wished" {
+		t.Errorf("%+v", got)
 	}
 }
 

@@ -20,7 +20,7 @@ func newProber(c config.Check, env Env) (prober, error) {
 	case "dns":
 		return newDNS(c, env.Random)
 	case "exec":
-		return &program{args: c.Target}, nil
+		return &program{args: c.Target, start: env.Start}, nil
 	case "file":
 		return &bounded{do: file{path: target, absent: c.Absent}.look}, nil
 	case "grpc":

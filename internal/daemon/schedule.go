@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 
@@ -46,32 +47,46 @@ func hurry(log *slog.Logger) {
 
 // startUnhurried starts a command at the normal priority: it would have that of the daemon.
 // No thread of the daemon itself ever runs at less than the others: when the host is busy it is
-// kept waiting wherever it is, with a lock of the runtime, or while all others have
-// stopped for a collection and wait for it.
+// kept waiting wherever it is, with a lock of the runtime for which all others spin, or while
+// all others have stopped for a collection and wait for it.
 func startUnhurried(cmd *exec.Cmd) error {
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	// If it fails the command runs at the daemon's priority, or has ended already: no fault either way.
-	_ = unix.SchedSetAttr(cmd.Process.Pid, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL}, 0)
-	_ = unix.Setpriority(unix.PRIO_PROCESS, cmd.Process.Pid, 0)
-	return nil
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine, and starts no other
+		if attr, err := unix.SchedGetAttr(0, 0); err == nil {
+			attr.Flags |= unix.SCHED_FLAG_RESET_ON_FORK
+			// If it fails the command runs at the daemon's priority, which is no fault.
+			_ = unix.SchedSetAttr(0, attr, 0)
+		}
+		started <- cmd.Start()
+	}()
+	return <-started
 }
 
-// eachThread calls do for every thread of this process.
+// eachThread calls do once for every thread of this process, also for those that
+// others began before it came to them.
 func eachThread(do func(tid int) error) error {
-	entries, err := os.ReadDir("/proc/self/task")
-	if err != nil {
-		return fmt.Errorf("list threads: %w", err)
-	}
-	for _, e := range entries {
-		tid, err := strconv.Atoi(e.Name())
+	for done := make(map[int]bool); ; {
+		entries, err := os.ReadDir("/proc/self/task")
 		if err != nil {
 			return fmt.Errorf("list threads: %w", err)
 		}
-		if err := do(tid); err != nil && !errors.Is(err, unix.ESRCH) {
-			return err
+		before := len(done)
+		for _, e := range entries {
+			tid, err := strconv.Atoi(e.Name())
+			if err != nil {
+				return fmt.Errorf("list threads: %w", err)
+			}
+			if done[tid] {
+				continue
+			}
+			if err := do(tid); err != nil && !errors.Is(err, unix.ESRCH) {
+				return err
+			}
+			done[tid] = true
+		}
+		if len(done) == before {
+			return nil
 		}
 	}
-	return nil
 }

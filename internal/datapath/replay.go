@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
 
 	"github.com/rota-cluster/rota/internal/netcfg"
 	"github.com/rota-cluster/rota/internal/ownership"
@@ -71,9 +72,13 @@ func (a *Attachment) Replay(pool int, buckets ownership.Bitmap, since time.Durat
 			return sent, err
 		}
 		sent.SYNs++
+		yield()
 	}
 	return sent, nil
 }
+
+// yield lets another thread of the same priority run that waits for this CPU: the beat's.
+func yield() { _, _, _ = unix.Syscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
 
 // newestOf leaves out the oldest if there are too many.
 func newestOf(found []keptSyn) ([]keptSyn, Sent) {
