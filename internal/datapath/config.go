@@ -12,7 +12,7 @@ import (
 // ABI numbers the layout of what programs and user space share: bpf/config.h,
 // control.h, table.h, verdict.h and syn.h. Programs of another ABI are replaced, never
 // adopted.
-const ABI = 7
+const ABI = 8
 
 const (
 	macLen       = 6
