@@ -3,7 +3,6 @@ package peer
 import (
 	"encoding/binary"
 	"fmt"
-	"os"
 
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
@@ -21,18 +20,13 @@ const (
 // openReceiver makes a packet socket that receives what passes the filter on
 // the interface. It listens for all protocols, because only then the kernel
 // hands over frames ahead of tc and of every firewall hook (net/core/dev.c,
-// __netif_receive_skb_core: ptype_all comes first). It waits in the runtime's
-// poller, which costs half of what a thread of its own does.
-func openReceiver(ifindex int, program []bpf.Instruction) (*os.File, error) {
+// __netif_receive_skb_core: ptype_all comes first).
+func openReceiver(ifindex int, program []bpf.Instruction) (int, error) {
 	raw, err := bpf.Assemble(program)
 	if err != nil {
-		return nil, fmt.Errorf("assemble the receive filter: %w", err)
+		return 0, fmt.Errorf("assemble the receive filter: %w", err)
 	}
-	fd, err := openSocket(ifindex, unix.ETH_P_ALL, func(fd int) error { return setUpReceiver(fd, raw) })
-	if err != nil {
-		return nil, err
-	}
-	return os.NewFile(uintptr(fd), "heartbeat"), nil
+	return openSocket(ifindex, unix.ETH_P_ALL, func(fd int) error { return setUpReceiver(fd, raw) })
 }
 
 // attachFilter puts a program in the place of the one that there is, in one step.

@@ -8,8 +8,6 @@ import (
 	"os"
 	"slices"
 	"sync"
-	"sync/atomic"
-	"syscall"
 	"time"
 
 	"golang.org/x/net/bpf"
@@ -69,26 +67,23 @@ func (p *Payload) Beside() bool { return p.DestinationMAC == broadcast }
 type Transport struct {
 	name     string
 	beside   bool
-	receiver *os.File
+	waiter   *waiter
 	counters counters
 
 	// Of Receive alone:
-	raw     syscall.RawConn
 	in      []byte // the newest frame
 	got     int
-	readErr error
-	armed   time.Time // the deadline that is set, if no Interrupt came since
+	readErr error // EAGAIN: there was none
 
-	interrupted atomic.Bool // Receive is to return
-
-	mu     sync.Mutex // of what follows
-	closed bool
-	sender int // a socket
-	to     unix.SockaddrLinklayer
-	source netip.Addr // Options.Source
-	frame  Frame      // the next one; what is the same in all is set
-	tried  uint64     // frames
-	buf    []byte     // scratch
+	mu       sync.Mutex // of what follows
+	closed   bool
+	sender   int // a socket
+	receiver int // another; Receive reads from it without mu
+	to       unix.SockaddrLinklayer
+	source   netip.Addr // Options.Source
+	frame    Frame      // the next one; what is the same in all is set
+	tried    uint64     // frames
+	buf      []byte     // scratch
 }
 
 // Open makes a Transport. The interface may be down; it counts once it is up.
@@ -128,13 +123,12 @@ func openTransport(o Options) (*Transport, error) {
 		return nil, err
 	}
 	if t.receiver, err = openReceiver(link.Index, program); err != nil {
-		_ = unix.Close(t.sender)
-		return nil, err
+		return nil, errors.Join(err, unix.Close(t.sender))
+	}
+	if t.waiter, err = newWaiter(t.receiver); err != nil {
+		return nil, errors.Join(err, unix.Close(t.sender), unix.Close(t.receiver))
 	}
 	t.in = make([]byte, 1<<16)
-	if t.raw, err = t.receiver.SyscallConn(); err != nil {
-		return nil, errors.Join(err, unix.Close(t.sender), t.receiver.Close())
-	}
 	return t, nil
 }
 
@@ -146,7 +140,7 @@ func (t *Transport) Close() error {
 		return nil
 	}
 	t.closed = true
-	return errors.Join(unix.Close(t.sender), t.receiver.Close())
+	return errors.Join(t.waiter.close(), unix.Close(t.sender), unix.Close(t.receiver))
 }
 
 func (t *Transport) isClosed() bool {
@@ -179,13 +173,8 @@ func (t *Transport) SetAddresses(addresses []netip.Addr) error {
 	if err != nil {
 		return fmt.Errorf("assemble the receive filter: %w", err)
 	}
-	socket, err := t.receiver.SyscallConn()
-	if err != nil {
+	if err := attachFilter(t.receiver, raw); err != nil {
 		return err
-	}
-	var failed error
-	if err := socket.Control(func(fd uintptr) { failed = attachFilter(int(fd), raw) }); err != nil || failed != nil {
-		return errors.Join(err, failed)
 	}
 	if !slices.ContainsFunc(addresses, func(a netip.Addr) bool { return a.Unmap() == t.frame.Destination }) {
 		t.sendTo(addresses[0])
@@ -300,22 +289,12 @@ func stopgap(destination netip.Addr, mac MAC) netip.Addr {
 // when it was interrupted, and after every frame. Only one Receive may be under
 // way. It outlives the interface going down and up.
 func (t *Transport) Receive(until time.Time, handle func(Payload)) error {
-	var err error
-	if !until.Equal(t.armed) { // changing it wakes another thread of the runtime
-		err, t.armed = t.receiver.SetReadDeadline(until), until
-	}
-	if err == nil && t.interrupted.Swap(false) {
-		t.armed = time.Time{}
-		return nil
-	}
-	if err == nil {
-		err = t.raw.Read(t.readOne)
-	}
+	t.readErr = unix.EAGAIN
+	err := t.waiter.wait(until, func() bool {
+		t.got, t.readErr = readNow(t.receiver, t.in)
+		return !errors.Is(t.readErr, unix.EAGAIN)
+	})
 	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		t.interrupted.Store(false)
-		t.armed = time.Time{}
-		return nil
 	case err != nil:
 		if t.isClosed() { // which the runtime tells by an error of its own
 			err = os.ErrClosed
@@ -325,24 +304,14 @@ func (t *Transport) Receive(until time.Time, handle func(Payload)) error {
 		t.receive(t.in[:t.got], handle)
 	case errors.Is(t.readErr, unix.ENETDOWN): // told once; the kernel goes on when the interface is up
 		t.counters.downs.Add(1)
-	case !errors.Is(t.readErr, unix.EINTR):
+	case !errors.Is(t.readErr, unix.EINTR) && !errors.Is(t.readErr, unix.EAGAIN):
 		return fmt.Errorf("receive beats on %s: %w", t.name, t.readErr)
 	}
 	return nil
 }
 
 // Interrupt ends a Receive that is under way, or the next one.
-func (t *Transport) Interrupt() {
-	t.interrupted.Store(true)
-	// Fails only once closed, and then Receive ends by itself.
-	_ = t.receiver.SetReadDeadline(time.Unix(1, 0))
-}
-
-// readOne is called by the runtime when there may be a frame.
-func (t *Transport) readOne(fd uintptr) (done bool) {
-	t.got, t.readErr = readNow(int(fd), t.in)
-	return !errors.Is(t.readErr, unix.EAGAIN)
-}
+func (t *Transport) Interrupt() { t.waiter.interrupt() }
 
 func (t *Transport) receive(b []byte, handle func(Payload)) {
 	f, fault := ParseFrame(b)
@@ -358,14 +327,13 @@ func (t *Transport) receive(b []byte, handle func(Payload)) {
 
 // Counters tells what became of frames since Open.
 func (t *Transport) Counters() Counters {
-	raw, err := t.receiver.SyscallConn()
-	if err == nil {
-		_ = raw.Control(func(fd uintptr) { // fails once closed: then the last numbers stay
-			// Reading the kernel's numbers sets them to 0 (packet(7)).
-			if stats, err := unix.GetsockoptTpacketStats(int(fd), unix.SOL_PACKET, unix.PACKET_STATISTICS); err == nil {
-				t.counters.overruns.Add(uint64(stats.Drops))
-			}
-		})
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.closed { // then the last numbers stay
+		// Reading the kernel's numbers sets them to 0 (packet(7)).
+		if stats, err := unix.GetsockoptTpacketStats(t.receiver, unix.SOL_PACKET, unix.PACKET_STATISTICS); err == nil {
+			t.counters.overruns.Add(uint64(stats.Drops))
+		}
 	}
 	return t.counters.snapshot()
 }
