@@ -157,6 +157,7 @@ func TestAPartitionWithoutQuorum(t *testing.T) {
 	a, rest := c.Node(0), c.Nodes()[1:]
 	defer c.asking(there)()
 	w := c.witness()
+	w.answered("at first", 1)
 	parted := time.Now()
 	must(t, c.Split(hosts(c.Client(), a), hosts(there, rest...)))
 	c.even(a)
