@@ -63,7 +63,7 @@ type signSeat struct {
 }
 
 // judgeEvery bounds how late it is noticed that the others have changed.
-const judgeEvery = 250 * time.Millisecond
+const judgeEvery = 500 * time.Millisecond
 
 func newWard(cfg *config.Config, log *slog.Logger) (*ward, error) {
 	w := &ward{log: log, node: cfg.Node.Name, pools: cfg.Pools, dirty: make(chan struct{}, 1), retired: make(chan struct{})}

@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -17,6 +18,16 @@ func readNow(fd int, b []byte) (int, error) {
 		return 0, errno
 	}
 	return int(n), nil
+}
+
+// setNow is timerfd_settime(2) of a time from now on; 0 is none.
+func setNow(timer int, d time.Duration) error {
+	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(d.Nanoseconds())}
+	_, _, errno := unix.RawSyscall6(unix.SYS_TIMERFD_SETTIME, uintptr(timer), 0, uintptr(unsafe.Pointer(&spec)), 0, 0, 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
 }
 
 // sendNow is sendto(2) with MSG_DONTWAIT.

@@ -91,11 +91,11 @@ func (w *waiter) arm(until time.Time) error {
 	if until.Equal(w.armed) {
 		return nil
 	}
-	var spec unix.ItimerSpec // zero: none
+	var left time.Duration // 0: none
 	if !until.IsZero() {
-		spec.Value = unix.NsecToTimespec(max(1, time.Until(until).Nanoseconds()))
+		left = max(1, time.Until(until))
 	}
-	if err := unix.TimerfdSettime(w.timer, 0, &spec, nil); err != nil {
+	if err := setNow(w.timer, left); err != nil {
 		return fmt.Errorf("set a timer: %w", err)
 	}
 	w.armed = until
