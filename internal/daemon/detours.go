@@ -195,7 +195,7 @@ func (b *beside) run(ctx context.Context, handle func(peer.Payload)) {
 		b.now.Store(tx)
 		b.setAddresses(*b.shared.Load()) // they may have changed meanwhile
 		defer b.now.Store(nil)
-		return receive(ctx, tx.Close, func() error { return tx.Receive(time.Time{}, handle) })
+		return receive(ctx, tx.Close, func() error { return tx.Receive(0, handle) })
 	})
 }
 

@@ -144,7 +144,7 @@ func (l *loop) turn() error {
 	default:
 	}
 	var failed error
-	err := l.tx.Receive(datapath.Wall(l.wakeAt), func(p peer.Payload) {
+	err := l.tx.Receive(l.wakeAt, func(p peer.Payload) {
 		if beat, path := l.open(p); beat != nil {
 			l.beatsSince = true
 			failed = l.hear(beat, path)

@@ -15,9 +15,6 @@ import (
 // no system call.
 func Now() time.Duration { return origin().offset + time.Since(origin().at) }
 
-// Wall is the time.Time of a reading of Now; the same for the same reading.
-func Wall(reading time.Duration) time.Time { return origin().at.Add(reading - origin().offset) }
-
 // origin ties time.Time's monotonic reading, whose own origin is the process's
 // business, to CLOCK_MONOTONIC. The kernel is asked first, so that Now is never
 // ahead of it: a lease ends early, not late. By how much is decided here once,

@@ -20,10 +20,10 @@ func readNow(fd int, b []byte) (int, error) {
 	return int(n), nil
 }
 
-// setNow is timerfd_settime(2) of a time from now on; 0 is none.
-func setNow(timer int, d time.Duration) error {
-	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(d.Nanoseconds())}
-	_, _, errno := unix.RawSyscall6(unix.SYS_TIMERFD_SETTIME, uintptr(timer), 0, uintptr(unsafe.Pointer(&spec)), 0, 0, 0)
+// setNow is timerfd_settime(2) to a reading of the timer's clock; 0 is none.
+func setNow(timer int, until time.Duration) error {
+	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(until.Nanoseconds())}
+	_, _, errno := unix.RawSyscall6(unix.SYS_TIMERFD_SETTIME, uintptr(timer), unix.TFD_TIMER_ABSTIME, uintptr(unsafe.Pointer(&spec)), 0, 0, 0)
 	if errno != 0 {
 		return errno
 	}

@@ -116,7 +116,7 @@ type inbox struct {
 func receiveAll(ctx context.Context, tr *Transport, handle func(Payload)) error {
 	defer context.AfterFunc(ctx, tr.Interrupt)()
 	for ctx.Err() == nil {
-		if err := tr.Receive(time.Time{}, handle); err != nil {
+		if err := tr.Receive(0, handle); err != nil {
 			return err
 		}
 	}

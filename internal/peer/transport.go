@@ -284,11 +284,11 @@ func stopgap(destination netip.Addr, mac MAC) netip.Addr {
 	return netip.AddrFrom16([16]byte{0xfe, 0x80, 8: mac[0] ^ 2, mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4], mac[5]})
 }
 
-// Receive waits for frames until the given time, or until Interrupt, and calls
+// Receive waits for frames until CLOCK_MONOTONIC reads until (0: for ever), or until Interrupt, and calls
 // handle for the payload of each that comes. It returns nil when it is time,
 // when it was interrupted, and after every frame. Only one Receive may be under
 // way. It outlives the interface going down and up.
-func (t *Transport) Receive(until time.Time, handle func(Payload)) error {
+func (t *Transport) Receive(until time.Duration, handle func(Payload)) error {
 	t.readErr = unix.EAGAIN
 	err := t.waiter.wait(until, func() bool {
 		t.got, t.readErr = readNow(t.receiver, t.in)

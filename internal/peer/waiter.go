@@ -21,7 +21,7 @@ type waiter struct {
 	timer int // timerfd
 	event int // eventfd: there is an interrupt to look for
 
-	armed time.Time // what the timer is set to; of wait alone
+	armed time.Duration // what the timer is set to; of wait alone
 
 	interrupted atomic.Bool
 	mu          sync.Mutex
@@ -64,9 +64,9 @@ func (w *waiter) watch(epoll, socket int) (err error) {
 }
 
 // wait calls try whenever there may be something in the socket, until that is
-// true, or it is time (the zero time never comes), or there was an interrupt. One
+// true, or CLOCK_MONOTONIC reads until (0: never), or there was an interrupt. One
 // goroutine at a time.
-func (w *waiter) wait(until time.Time, try func() bool) error {
+func (w *waiter) wait(until time.Duration, try func() bool) error {
 	if err := w.arm(until); err != nil {
 		return err
 	}
@@ -81,21 +81,17 @@ func (w *waiter) wait(until time.Time, try func() bool) error {
 		if !w.drain(w.timer) {
 			return false
 		}
-		w.armed = time.Time{}
+		w.armed = 0
 		return true
 	})
 }
 
 // arm sets the timer.
-func (w *waiter) arm(until time.Time) error {
-	if until.Equal(w.armed) {
+func (w *waiter) arm(until time.Duration) error {
+	if until == w.armed {
 		return nil
 	}
-	var left time.Duration // 0: none
-	if !until.IsZero() {
-		left = max(1, time.Until(until))
-	}
-	if err := setNow(w.timer, left); err != nil {
+	if err := setNow(w.timer, until); err != nil {
 		return fmt.Errorf("set a timer: %w", err)
 	}
 	w.armed = until

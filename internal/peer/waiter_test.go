@@ -26,6 +26,16 @@ func waiting(t *testing.T) (w *waiter, here, there int) {
 	return w, pair[0], pair[1]
 }
 
+// monotonic is what CLOCK_MONOTONIC reads.
+func monotonic(t *testing.T) time.Duration {
+	t.Helper()
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(ts.Nano())
+}
+
 func never() bool { return false }
 
 // telling is a try that finds nothing, and tells of the first.
@@ -42,12 +52,12 @@ func telling(tried chan<- struct{}) func() bool {
 func TestWaitEndsInTime(t *testing.T) {
 	w, _, _ := waiting(t)
 	for _, d := range []time.Duration{-time.Second, 0, time.Microsecond, 3 * time.Millisecond, 30 * time.Millisecond} {
-		until := time.Now().Add(d)
+		until := monotonic(t) + d
 		if err := w.wait(until, never); err != nil {
 			t.Fatal(err)
 		}
-		if late := time.Since(until); late < 0 {
-			t.Errorf("%v: ended %v too early", d, -late)
+		if now := monotonic(t); now < until {
+			t.Errorf("%v: ended %v too early", d, until-now)
 		}
 	}
 }
@@ -66,7 +76,7 @@ func TestWaitForTheSocket(t *testing.T) {
 	var b [8]byte
 	for i := range rounds * each {
 		got := false
-		err := w.wait(time.Now().Add(10*time.Second), func() bool {
+		err := w.wait(monotonic(t)+10*time.Second, func() bool {
 			_, err := readNow(here, b[:])
 			got = err == nil
 			return got
@@ -79,7 +89,7 @@ func TestWaitForTheSocket(t *testing.T) {
 
 func TestWaitIsInterrupted(t *testing.T) {
 	w, _, _ := waiting(t)
-	far := time.Now().Add(time.Hour)
+	far := monotonic(t) + time.Hour
 	w.interrupt()
 	if err := w.wait(far, never); err != nil { // one before counts
 		t.Fatal(err)
@@ -94,8 +104,8 @@ func TestWaitIsInterrupted(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	soon := time.Now().Add(20 * time.Millisecond)
-	if err := w.wait(soon, never); err != nil || time.Now().Before(soon) {
+	soon := monotonic(t) + 20*time.Millisecond
+	if err := w.wait(soon, never); err != nil || monotonic(t) < soon {
 		t.Errorf("an interrupt counts twice: %v", err)
 	}
 }
@@ -103,7 +113,7 @@ func TestWaitIsInterrupted(t *testing.T) {
 func TestWaitEndsWhenClosed(t *testing.T) {
 	w, _, _ := waiting(t)
 	tried, ended := make(chan struct{}, 1), make(chan error, 1)
-	go func() { ended <- w.wait(time.Time{}, telling(tried)) }()
+	go func() { ended <- w.wait(0, telling(tried)) }()
 	<-tried
 	if err := w.close(); err != nil {
 		t.Fatal(err)
@@ -112,7 +122,7 @@ func TestWaitEndsWhenClosed(t *testing.T) {
 		t.Error("wait ended without an error")
 	}
 	w.interrupt() // has no effect
-	if err := w.wait(time.Now(), never); err == nil {
+	if err := w.wait(monotonic(t), never); err == nil {
 		t.Error("waits though closed")
 	}
 }
