@@ -1,6 +1,48 @@
 package peer
 
-import "testing"
+import (
+	"errors"
+	"os"
+	"slices"
+	"testing"
+	"time"
+)
+
+// BenchmarkLate is how late a wait for the next beat ends: a waiter's, and one by a
+// deadline of the Go runtime.
+func BenchmarkLate(b *testing.B) {
+	const beat = 50*time.Millisecond - 300*time.Microsecond
+	w, _, _ := waiting(b)
+	waits := map[string]func(until time.Duration) error{
+		"waiter": func(until time.Duration) error { return w.wait(until, never) },
+		"runtime": func(until time.Duration) error {
+			if err := w.file.SetReadDeadline(time.Now().Add(until - monotonic(b))); err != nil {
+				return err
+			}
+			err := w.raw.Read(func(uintptr) bool { return false })
+			if !errors.Is(err, os.ErrDeadlineExceeded) {
+				return errors.Join(errors.New("ended before its time"), err)
+			}
+			return w.file.SetReadDeadline(time.Time{})
+		},
+	}
+	for name, wait := range waits {
+		b.Run(name, func(b *testing.B) {
+			var late []time.Duration
+			for b.Loop() {
+				until := monotonic(b) + beat
+				if err := wait(until); err != nil {
+					b.Fatal(err)
+				}
+				late = append(late, monotonic(b)-until)
+			}
+			slices.Sort(late)
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(float64(late[len(late)/2].Microseconds()), "µs-late-median")
+			b.ReportMetric(float64(late[len(late)*9/10].Microseconds()), "µs-late-p90")
+		})
+	}
+}
 
 // BenchmarkBeat is one payload from Send to the reader of another host's
 // queue, through a bridge: both sides' cost, and the wake-ups between them.
