@@ -20,7 +20,7 @@ type identity struct {
 }
 
 // mapsOf are the maps that a set of programs shares, by their names in the kernel.
-var mapsOf = []string{configMap, ".data.control", liveMap, rotaMapRotaTables, rotaMapRotaVerdicts, rotaMapRotaBuckets, rotaMapRotaSyns}
+var mapsOf = []string{configMap, ".data.control", liveMap, rotaMapRotaTables, rotaMapRotaVerdicts, rotaMapRotaBuckets, rotaMapRotaSyns, marksMap}
 
 // Reopen loads the programs anew upon the maps that programs found attached
 // use, so that old and new share tables, lease and counters while the old are
@@ -126,7 +126,10 @@ func configOf(m *ebpf.Map) (*kernelConfig, error) {
 	return config, nil
 }
 
-const liveMap = ".data.live"
+const (
+	liveMap  = ".data.live"
+	marksMap = ".bss"
+)
 
 // arrangementOf reads the arrangement in force from the programs' map.
 func arrangementOf(m *ebpf.Map) (*kernelArrangement, error) {
