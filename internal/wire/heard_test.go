@@ -27,6 +27,9 @@ func TestAnOpenerAfterARestart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if id, known := o.KeyOf(peerRef); known {
+		t.Errorf("knows the key %s of somebody heard by an earlier start only", id)
+	}
 	for _, row := range []struct {
 		what    string
 		payload []byte

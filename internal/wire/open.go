@@ -69,10 +69,10 @@ func (o *Opener) SetKeys(keys [][]byte) error {
 }
 
 // KeyOf is the KeyID of the cluster key that the newest authentic payload of
-// this sender was sealed with; false if there was none.
+// this sender was sealed with; false if there was none since the start.
 func (o *Opener) KeyOf(from ownership.Ref) (string, bool) {
 	s := o.senders[from.Name]
-	if s == nil || s.incarnation != from.Incarnation {
+	if s == nil || s.heard == 0 || s.incarnation != from.Incarnation {
 		return "", false
 	}
 	return s.session.key.String(), true

@@ -21,7 +21,7 @@ type sender struct {
 	name  string
 	aead  cipher.AEAD
 	seq   uint64 // the newest beat received whole
-	heard uint64 // Opener.clock when last heard
+	heard uint64 // Opener.clock when last heard; 0: by an earlier start only
 
 	// The beat being put together: have has a bit for each part in plain.
 	joining uint64 // its sequence number, above seq; meaningless while have is 0
