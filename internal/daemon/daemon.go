@@ -50,6 +50,7 @@ type daemon struct {
 
 	reloading sync.Mutex       // held by who changes host.now
 	beatMAC   net.HardwareAddr // that the beats go to; under reloading
+	reloaded  chan struct{}    // something is to go since
 
 	rest    sync.WaitGroup // what runs beside the loop
 	inner   context.Context
@@ -84,7 +85,7 @@ func run(ctx context.Context, cfg *config.Config, read func() (*config.Config, e
 	}
 	d := &daemon{
 		read: read, log: log, started: time.Now(), version: version, memory: newMemory(cfg.StateDir, log),
-		pins: newPinStore(cfg.StateDir, log), events: newJournal(),
+		pins: newPinStore(cfg.StateDir, log), events: newJournal(), reloaded: make(chan struct{}, 1),
 	}
 	d.filed.Store(cfg)
 	d.hooks = hook.New(hook.Options{

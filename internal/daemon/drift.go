@@ -82,29 +82,30 @@ func (k *keeper) run(ctx context.Context) error {
 			}
 		})
 	}()
-	rest, tick := time.NewTimer(0), time.NewTimer(0)
-	defer rest.Stop()
+	tick := time.NewTimer(0)
 	defer tick.Stop()
 	for told := true; ; {
 		began := time.Now()
 		if k.look(began, told) {
 			k.conclude(began)
 		}
-		took := time.Since(began)
-		pause := min(lookShare*took, lookLongest)
-		rest.Reset(max(lookRest, pause))
+		looked := time.Now()
+		pause := min(lookShare*looked.Sub(began), lookLongest)
 		tick.Reset(max(lookEach, pause))
-		select {
-		case <-rest.C:
-		case <-ctx.Done():
-		}
-		select {
-		case <-changed:
-			told = true
-		case <-tick.C:
-			told = false
-		case err := <-ended: // also when ctx is done
-			return errors.Join(err, watcher.Close())
+		var rested <-chan time.Time // after a change; what else changes meanwhile is seen by the same look
+		for again := false; !again; {
+			select {
+			case <-changed:
+				if rested == nil {
+					rested = time.After(max(lookRest, pause) - time.Since(looked))
+				}
+			case <-rested:
+				told, again = true, true
+			case <-tick.C:
+				told, again = false, rested == nil
+			case err := <-ended: // also when ctx is done
+				return errors.Join(err, watcher.Close())
+			}
 		}
 	}
 }

@@ -118,6 +118,9 @@ func (p *picture) after(next *config.Config, secret []byte, now ownership.Time) 
 	return q
 }
 
+// shrinks: something is to go.
+func (p *picture) shrinks() bool { return len(p.leaving)+len(p.retiring) > 0 }
+
 // without is the picture when these pools and addresses have gone.
 func (p *picture) without(pools []string, addresses []netip.Addr) *picture {
 	cfg := *p.cfg

@@ -144,6 +144,12 @@ func (d *daemon) become(ctx context.Context, was, to *picture, next *config.Conf
 // show makes a picture the one that is acted on. It belongs to the loop.
 func (d *daemon) show(p *picture, weight uint16) error {
 	d.host.now.Store(p)
+	if p.shrinks() {
+		select {
+		case d.reloaded <- struct{}{}:
+		default: // letGo has yet to look
+		}
+	}
 	shared := addressesOf(p.cfg)
 	d.loop.follow(p.cfg)
 	d.loop.watched = len(p.retiring) > 0
@@ -194,17 +200,18 @@ func (l *loop) follow(cfg *config.Config) {
 
 // letGo lets what is to go go, when nothing needs it any more or its time is over, until ctx is done.
 func (d *daemon) letGo(ctx context.Context) {
-	tick := time.NewTicker(letGoEvery)
-	defer tick.Stop()
+	var tick <-chan time.Time // while something is to go
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-d.reloaded:
+		case <-tick:
 		}
-		if p := d.host.now.Load(); len(p.leaving)+len(p.retiring) == 0 {
+		if tick = nil; !d.host.now.Load().shrinks() {
 			continue
 		}
+		tick = time.After(letGoEvery)
 		if err := d.letGoNow(ctx); err != nil && ctx.Err() == nil {
 			d.log.Error("cannot let go of what is to go", "error", err)
 		}

@@ -47,14 +47,34 @@ func (c *FrameCounter) Count() (uint64, error) {
 	return frames, nil
 }
 
+// look reads only as far as the interface's line, which the kernel writes as a whole. The
+// kernel waits for nobody meanwhile, so the Go scheduler is not told: it would wake its
+// monitor thread each time.
 func (c *FrameCounter) look() (frames uint64, found bool, err error) {
-	text, err := c.read()
-	if err != nil {
-		return 0, false, err
+	for have := 0; ; {
+		n, _, errno := unix.RawSyscall6(unix.SYS_PREAD64, uintptr(c.file),
+			uintptr(unsafe.Pointer(&c.text[have])), uintptr(len(c.text)-have), uintptr(have), 0, 0)
+		if errno != 0 {
+			return 0, false, errno
+		}
+		if n == 0 {
+			return 0, false, nil
+		}
+		have += int(n)
+		if frames, found, err = c.find(c.text[:have]); found || err != nil {
+			return frames, found, err
+		}
+		if have == len(c.text) {
+			c.text = append(c.text, make([]byte, len(c.text))...)
+		}
 	}
+}
+
+// find is the count in the interface's line, if the text holds the whole of that.
+func (c *FrameCounter) find(text []byte) (frames uint64, found bool, err error) {
 	for line := range bytes.Lines(text) {
 		numbers, found := bytes.CutPrefix(bytes.TrimLeft(line, " "), c.start)
-		if !found {
+		if !found || !bytes.HasSuffix(line, []byte("\n")) {
 			continue
 		}
 		fields := bytes.Fields(numbers) // bytes, packets, errors, …
@@ -65,24 +85,4 @@ func (c *FrameCounter) look() (frames uint64, found bool, err error) {
 		return frames, true, err
 	}
 	return 0, false, nil
-}
-
-// read is the whole file, which is longer the more interfaces there are. The kernel
-// waits for nobody meanwhile, so the Go scheduler is not told: it would wake
-// its monitor thread each time.
-func (c *FrameCounter) read() ([]byte, error) {
-	have := 0
-	for {
-		n, _, errno := unix.RawSyscall6(unix.SYS_PREAD64, uintptr(c.file),
-			uintptr(unsafe.Pointer(&c.text[have])), uintptr(len(c.text)-have), uintptr(have), 0, 0)
-		if errno != 0 {
-			return nil, errno
-		}
-		if n == 0 {
-			return c.text[:have], nil
-		}
-		if have += int(n); have == len(c.text) {
-			c.text = append(c.text, make([]byte, len(c.text))...)
-		}
-	}
 }
