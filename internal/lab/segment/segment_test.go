@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -301,9 +302,13 @@ func TestRemoveTakesOneSegmentsNamespacesOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = stale.Close() })
+	unmounted := stale.Namespace() + "-unmounted" // of which a mount namespace has left the name alone
+	if err := os.WriteFile(namedRoot+"/"+unmounted, nil, 0o444); err != nil {
+		t.Fatal(err)
+	}
 	removed, err := Remove(stale.options.Name)
-	if err != nil || len(removed) != 1 || removed[0] != stale.Namespace() {
-		t.Errorf("removed %v, %v; want %s", removed, err, stale.Namespace())
+	if want := []string{stale.Namespace(), unmounted}; err != nil || !slices.Equal(removed, want) {
+		t.Errorf("removed %v, %v; want %v", removed, err, want)
 	}
 	for _, ns := range []string{s.Namespace(), s.Hosts()[0].Namespace()} {
 		if _, err := os.Stat(namedRoot + "/" + ns); err != nil {
