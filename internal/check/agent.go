@@ -1,9 +1,7 @@
 package check
 
 import (
-	"bufio"
-	"context"
-	"io"
+	"bytes"
 	"strconv"
 	"strings"
 
@@ -12,19 +10,18 @@ import (
 
 // agent reads a line from a program that knows how much this host can carry,
 // in the words of HAProxy's agent-check (configuration manual, "agent-check").
-type agent struct{ target string }
-
-func (p agent) probe(ctx context.Context) Outcome {
-	conn, err := dial(ctx, "tcp", p.target)
-	if err != nil {
-		return failedBy(ctx, "connect to "+p.target, err)
-	}
-	defer conn.Close()
-	line, err := bufio.NewReader(io.LimitReader(conn, 512)).ReadString('\n')
-	if err != nil && line == "" {
-		return failedBy(ctx, "answer of "+p.target, err)
-	}
-	return judgeAgent(line)
+func agent(target string) talk {
+	const longest = 512
+	return talk{address: target, judge: func(answer []byte, end error) (Outcome, bool) {
+		line, _, whole := bytes.Cut(answer[:min(len(answer), longest)], []byte("\n"))
+		switch {
+		case whole, len(answer) >= longest, end != nil && len(answer) > 0:
+			return judgeAgent(string(line)), true
+		case end != nil:
+			return failure("answer of "+target, end), true
+		}
+		return Outcome{}, false
+	}}
 }
 
 // judgeAgent takes the last word of each sort: a weight, and whether to serve.

@@ -65,7 +65,7 @@ type slot struct {
 }
 
 // New prepares checks. report is called after each probe, by several
-// goroutines; what it does delays that check alone.
+// goroutines; what it does delays other checks.
 func New(checks []config.Check, env Env, report func(Report)) (*Runner, error) {
 	r := &Runner{env: env, report: report}
 	for i, c := range checks {
@@ -81,7 +81,31 @@ func New(checks []config.Check, env Env, report func(Report)) (*Runner, error) {
 // Run runs all checks until ctx is over.
 func (r *Runner) Run(ctx context.Context) {
 	var all sync.WaitGroup
+	var together []*slot
 	for _, s := range r.slots {
+		if _, _, ok := plain(s); ok {
+			together = append(together, s)
+		} else {
+			all.Go(func() { r.repeat(ctx, s) })
+		}
+	}
+	if len(together) > 0 {
+		all.Go(func() { r.talk(ctx, together) })
+	}
+	all.Wait()
+}
+
+// talk runs checks on a switchboard. Where there can be none they run by themselves, for more of the CPU.
+func (r *Runner) talk(ctx context.Context, slots []*slot) {
+	b, err := newSwitchboard(r, slots)
+	if err == nil {
+		err = b.run(ctx)
+	}
+	if err == nil {
+		return
+	}
+	var all sync.WaitGroup
+	for _, s := range slots {
 		all.Go(func() { r.repeat(ctx, s) })
 	}
 	all.Wait()
@@ -110,8 +134,19 @@ func (r *Runner) Status() []Status {
 // maxStagger is how far the first probes of many checks are spread.
 const maxStagger = 50 * time.Millisecond
 
+// stagger is when the first probe begins.
+func (r *Runner) stagger(s *slot) time.Duration {
+	return time.Duration(r.env.Random() * float64(min(maxStagger, s.config.Interval)))
+}
+
+// pause is from the beginning of one probe to that of the next: never longer than promised,
+// and not in step with others.
+func (r *Runner) pause(s *slot) time.Duration {
+	return time.Duration((1 - r.env.Random()/10) * float64(s.config.Interval))
+}
+
 func (r *Runner) repeat(ctx context.Context, s *slot) {
-	timer := time.NewTimer(time.Duration(r.env.Random() * float64(min(maxStagger, s.config.Interval))))
+	timer := time.NewTimer(r.stagger(s))
 	defer timer.Stop()
 	for {
 		select {
@@ -121,9 +156,7 @@ func (r *Runner) repeat(ctx context.Context, s *slot) {
 		}
 		start := r.env.Now()
 		r.once(ctx, s)
-		// Never later than promised, and not in step with others.
-		next := time.Duration((1 - r.env.Random()/10) * float64(s.config.Interval))
-		timer.Reset(max(0, next-r.env.Now().Sub(start)))
+		timer.Reset(max(0, r.pause(s)-r.env.Now().Sub(start)))
 	}
 }
 
@@ -136,7 +169,11 @@ func (r *Runner) once(ctx context.Context, s *slot) {
 		return // stopped: no fault of the target
 	}
 	now := r.env.Now()
-	report := Report{Check: s.index, Outcome: outcome, At: now, Took: now.Sub(start)}
+	r.tell(s, outcome, now, now.Sub(start))
+}
+
+func (r *Runner) tell(s *slot, outcome Outcome, at time.Time, took time.Duration) {
+	report := Report{Check: s.index, Outcome: outcome, At: at, Took: took}
 	s.mu.Lock()
 	s.status.Runs++
 	s.status.Last = report

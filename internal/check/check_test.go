@@ -34,16 +34,40 @@ func of(kind string, target ...string) config.Check {
 	}
 }
 
-// probe runs a check once.
+// probe runs a check once; one that a switchboard can hold there too, with the same result.
 func probe(t *testing.T, c config.Check) Outcome {
 	t.Helper()
-	var got Outcome
-	r, err := New([]config.Check{c}, env, func(r Report) { got = r.Outcome })
+	var alone Outcome
+	r, err := New([]config.Check{c}, env, func(r Report) { alone = r.Outcome })
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.Once(t.Context())
-	return got
+	if _, _, ok := plain(r.slots[0]); ok {
+		if held := onSwitchboard(t, r.slots[0].prober.(talk), c); held != alone {
+			t.Errorf("%s: on a switchboard %+v, alone %+v", c.Kind, held, alone)
+		}
+	}
+	return alone
+}
+
+// onSwitchboard holds a talk once.
+func onSwitchboard(t *testing.T, k talk, c config.Check) (out Outcome) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r := &Runner{env: env, report: func(r Report) {
+		out = r.Outcome
+		cancel()
+	}}
+	b, err := newSwitchboard(r, []*slot{{config: c, prober: k}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return out
 }
 
 // expect compares level and a part of the text.
@@ -150,7 +174,7 @@ func TestNothingLeaks(t *testing.T) {
 	for _, c := range []config.Check{
 		of("http", web.plain.URL+"/"), of("http", "http://"+silent(t)+"/"), of("http", "http://"+closed(t)+"/"),
 		web.trusted(of("https", web.secure.URL+"/")), of("https", "https://"+silent(t)+"/"),
-		of("tcp", web.address()), of("tls", silent(t)), of("grpc", silent(t)), of("grpc", web.grpc()), of("agent", silent(t)),
+		of("tcp", web.address()), of("tcp", full(t)), of("tls", silent(t)), of("grpc", silent(t)), of("grpc", web.grpc()), of("agent", silent(t)),
 		of("exec", "/bin/sleep", "60"), of("exec", "/bin/true"), of("process", "no-such"), of("file", "/"),
 		of("systemd", "x.service"), withServer(of("dns", "example.com"), silentUDP(t)),
 	} {

@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/rota-cluster/rota/internal/config"
@@ -18,37 +20,34 @@ import (
 // maxBody is how much of an answer is looked at for a pattern.
 const maxBody = 64 << 10
 
-// web is an HTTP/1.1 check, over TLS if secure is not nil. It writes the same
-// request each time and reads what it needs: a client made for browsing costs
-// two goroutines and a multiple of the time for it.
+// web judges an answer of HTTP/1.1.
 type web struct {
 	config  config.Check
 	address string
-	request []byte
-	secure  *secure
-	reader  *bufio.Reader // a slot runs one probe at a time
 }
 
+// newHTTP is a talk, over TLS for https. The request is the same each time, and only what is
+// needed of the answer is read: a client made for browsing costs two goroutines and a multiple of the time.
 func newHTTP(c config.Check, now func() time.Time) (prober, error) {
 	u, err := url.Parse(c.Target[0])
 	if err != nil {
 		return nil, err
 	}
-	w := &web{config: c, reader: bufio.NewReader(nil)}
 	port := u.Port()
-	if c.Kind == "https" {
-		s, err := newSecure(c, u.Hostname(), now)
-		if err != nil {
-			return nil, err
-		}
-		w.secure = &s
-	}
 	if port == "" {
 		port = map[string]string{"http": "80", "https": "443"}[c.Kind]
 	}
-	w.address = net.JoinHostPort(u.Hostname(), port)
-	w.request, err = request(u, c.Headers)
-	return w, err
+	w := web{config: c, address: net.JoinHostPort(u.Hostname(), port)}
+	says, err := request(u, c.Headers)
+	if err != nil {
+		return nil, err
+	}
+	t := talk{address: w.address, says: says, judge: w.judge}
+	if c.Kind == "http" {
+		return t, nil
+	}
+	s, err := newSecure(c, u.Hostname(), now)
+	return secureTalk{t, s}, err
 }
 
 func request(u *url.URL, headers []config.Header) ([]byte, error) {
@@ -70,62 +69,69 @@ func request(u *url.URL, headers []config.Header) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-func (w *web) probe(ctx context.Context) Outcome {
-	conn, err := dial(ctx, "tcp", w.address)
+// secureTalk is a talk over TLS.
+type secureTalk struct {
+	talk   talk
+	secure secure
+}
+
+func (t secureTalk) probe(ctx context.Context) Outcome {
+	conn, err := dial(ctx, "tcp", t.talk.address)
 	if err != nil {
-		return failedBy(ctx, "connect to "+w.address, err)
+		return failedBy(ctx, "connect to "+t.talk.address, err)
 	}
 	defer conn.Close()
-	certificate := passed("")
-	if w.secure != nil {
-		var out Outcome
-		if conn, out = w.secured(ctx, conn); out.Level == health.Leave {
-			return out
-		}
-		certificate = out
+	secured, certificate := t.secure.shake(ctx, conn)
+	if secured == nil {
+		return certificate
 	}
-	answer := w.ask(ctx, conn)
+	answer := t.talk.on(secured)
 	if answer.Level == health.OK && certificate.Level == health.Warn {
 		return certificate
 	}
 	return answer
 }
 
-func (w *web) secured(ctx context.Context, conn net.Conn) (net.Conn, Outcome) {
-	c, out := w.secure.shake(ctx, conn)
-	if c == nil {
-		return conn, out
+// judge reads what there is of an answer from its beginning.
+func (w web) judge(answer []byte, end error) (Outcome, bool) {
+	headed := bytes.Contains(answer, []byte("\n\r\n")) || bytes.Contains(answer, []byte("\n\n"))
+	switch {
+	case headed || errors.Is(end, io.EOF):
+	case end != nil:
+		return failure("answer of "+w.address, end), true
+	default:
+		return Outcome{}, false
 	}
-	return c, out
-}
-
-func (w *web) ask(ctx context.Context, conn net.Conn) Outcome {
-	if _, err := conn.Write(w.request); err != nil {
-		return failedBy(ctx, "ask "+w.address, err)
-	}
-	w.reader.Reset(conn)
-	resp, err := http.ReadResponse(w.reader, nil)
+	resp, err := http.ReadResponse(bufio.NewReaderSize(bytes.NewReader(answer), 512), nil)
 	if err != nil {
-		return failedBy(ctx, "answer of "+w.address, err)
+		return failure("answer of "+w.address, err), true
 	}
 	defer resp.Body.Close()
 	text := fmt.Sprintf("status %d", resp.StatusCode)
-	fits := false
-	for _, s := range w.config.Status {
-		fits = fits || s.First <= resp.StatusCode && resp.StatusCode <= s.Last
-	}
-	if !fits {
-		return failed("%s", text)
-	}
-	if w.config.Body == nil {
-		return passed(text)
-	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	fits := slices.ContainsFunc(w.config.Status, func(s config.StatusRange) bool { return s.First <= resp.StatusCode && resp.StatusCode <= s.Last })
 	switch {
-	case w.config.Body.Match(body):
-		return passed(text)
-	case err != nil:
-		return failedBy(ctx, "answer of "+w.address, err)
+	case !fits:
+		return failed("%s", text), true
+	case w.config.Body == nil:
+		return passed(text), true
 	}
-	return failed("%s, but the answer has no %q in it: %s", text, w.config.Body, oneLine(string(body)))
+	return w.judgeBody(resp, end, text)
+}
+
+// judgeBody looks for the pattern when all of the body has come, or as much as is looked at.
+func (w web) judgeBody(resp *http.Response, end error, text string) (Outcome, bool) {
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	endless := resp.ContentLength < 0 && len(resp.TransferEncoding) == 0 // until the connection ends
+	whole := err == nil && (!endless || len(body) == maxBody || errors.Is(end, io.EOF))
+	switch {
+	case !whole && end == nil:
+		return Outcome{}, false
+	case w.config.Body.Match(body):
+		return passed(text), true
+	case !whole && !errors.Is(end, io.EOF):
+		return failure("answer of "+w.address, end), true
+	case !whole:
+		return failure("answer of "+w.address, err), true
+	}
+	return failed("%s, but the answer has no %q in it: %s", text, w.config.Body, oneLine(string(body))), true
 }

@@ -16,7 +16,7 @@ import (
 func newProber(c config.Check, env Env) (prober, error) {
 	switch target := c.Target[0]; c.Kind {
 	case "agent":
-		return agent{target}, nil
+		return agent(target), nil
 	case "dns":
 		return newDNS(c, env.Random)
 	case "exec":
@@ -33,7 +33,7 @@ func newProber(c config.Check, env Env) (prober, error) {
 	case "systemd":
 		return unit{bus: systemBus(), name: target}, nil
 	case "tcp":
-		return tcp{target}, nil
+		return tcp(target), nil
 	case "tls":
 		return newTLS(c, env.Now)
 	}
@@ -48,12 +48,20 @@ func failed(format string, args ...any) Outcome {
 	return Outcome{Result: health.Result{Level: health.Leave, Text: fmt.Sprintf(format, args...)}, Percent: 100}
 }
 
-// failedBy says in plain words why something could not be done.
+// failedBy says in plain words why something could not be done before ctx was over.
 func failedBy(ctx context.Context, doing string, err error) Outcome {
+	if ctx.Err() != nil {
+		err = os.ErrDeadlineExceeded
+	}
+	return failure(doing, err)
+}
+
+// failure says in plain words why something could not be done.
+func failure(doing string, err error) Outcome {
 	var dns *net.DNSError
 	var number syscall.Errno
 	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded), ctx.Err() != nil:
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
 		return failed("%s: not done in time", doing)
 	case errors.As(err, &dns):
 		return failed("%s: %s: %s", doing, dns.Name, dns.Err)

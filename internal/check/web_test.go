@@ -197,7 +197,7 @@ func TestAgent(t *testing.T) {
 			t.Fatal(err)
 		}
 		go func() {
-			if conn, err := l.Accept(); err == nil {
+			for conn, err := l.Accept(); err == nil; conn, err = l.Accept() {
 				_, _ = io.WriteString(conn, row.line) // judged by what the check says
 				conn.Close()
 			}

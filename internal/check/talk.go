@@ -1,0 +1,55 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"net"
+)
+
+// talk is a check that says one thing over TCP and judges what comes back.
+type talk struct {
+	address string // host and port
+	says    []byte // may be nothing
+	// judge is given all that has come so far. While end is nil it may ask for more by
+	// not being done; else end is io.EOF, or why no more comes.
+	judge func(answer []byte, end error) (out Outcome, done bool)
+}
+
+// mostHeard is how much of an answer is listened to: more than maxBody, long headers, and
+// what chunks of one byte each put around it.
+const mostHeard = 512 << 10
+
+var errTooLong = errors.New("it is too long")
+
+// probe talks on a connection of its own.
+func (t talk) probe(ctx context.Context) Outcome {
+	conn, err := dial(ctx, "tcp", t.address)
+	if err != nil {
+		return failedBy(ctx, "connect to "+t.address, err)
+	}
+	defer conn.Close()
+	return t.on(conn)
+}
+
+// on talks on a connection that is open, and ends in time.
+func (t talk) on(conn net.Conn) Outcome {
+	if len(t.says) > 0 {
+		if _, err := conn.Write(t.says); err != nil {
+			return failure("ask "+t.address, err)
+		}
+	}
+	var answer []byte
+	var end error
+	buffer := make([]byte, 4096)
+	for {
+		if out, done := t.judge(answer, end); done {
+			return out
+		}
+		var n int
+		n, end = conn.Read(buffer)
+		answer = append(answer, buffer[:n]...)
+		if end == nil && len(answer) > mostHeard {
+			end = errTooLong
+		}
+	}
+}
