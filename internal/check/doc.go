@@ -12,4 +12,7 @@
 // a service that accepts no more would go unnoticed on one that is open. It is
 // closed by a reset, so that neither side keeps it in TIME_WAIT: at a thousand
 // probes a second those would fill the host's tables.
+//
+// What says one thing to an address and judges the answer is held by a switchboard, with all
+// others of its sort in one goroutine; anything else has a goroutine of its own.
 package check

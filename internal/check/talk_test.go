@@ -115,7 +115,9 @@ func TestAnswersInPieces(t *testing.T) {
 func TestAnswersWithoutEnd(t *testing.T) {
 	endless := func(begin, rest string) string {
 		return serving(t, func(conn net.Conn) {
-			for _, err := io.WriteString(conn, begin); err == nil; _, err = io.WriteString(conn, rest) {
+			_, err := io.WriteString(conn, begin)
+			for err == nil {
+				_, err = io.WriteString(conn, rest)
 			}
 		})
 	}
