@@ -321,19 +321,20 @@ func TestANodeFallsIll(t *testing.T) {
 }
 
 // TestATargetIsLost: the node that alone cannot reach a named host leaves; when none
-// reaches it, the host is to blame and nobody leaves.
+// reaches it, the host is to blame and nobody leaves, but who then loses another one leaves for that.
 func TestATargetIsLost(t *testing.T) {
-	target := netip.MustParsePrefix("192.0.2.250/24")
+	target, other := netip.MustParsePrefix("192.0.2.250/24"), netip.MustParsePrefix("192.0.2.251/24")
 	c := idle(t, lab.Options{Nodes: 3, Lease: longLease, Signs: map[string]string{
-		"hosts": fmt.Sprintf("{warn: 0.5s, leave: 3s, stay: 1s, hosts: [%s]}", target.Addr()),
+		"hosts": fmt.Sprintf("{warn: 0.5s, leave: 3s, stay: 1s, hosts: [%s, %s]}", target.Addr(), other.Addr()),
 	}})
 	must(t, c.Client().Host().AddAddress(target))
+	must(t, c.Client().Host().AddAddress(other))
 	must(t, c.StartDaemons())
 	c.even()
 	clients := c.clients(lab.ClientOptions{Live: 30, Every: 50 * time.Millisecond, NewEvery: 20 * time.Millisecond})
 
 	ill := c.Node(1)
-	nowhere := &netlink.Route{Dst: &net.IPNet{IP: target.Addr().AsSlice(), Mask: net.CIDRMask(32, 32)}, Type: unix.RTN_BLACKHOLE}
+	nowhere := blackhole(target.Addr())
 	must(t, ill.Host().Run(func() error { return netlink.RouteAdd(nowhere) }))
 	c.until(ill, "to leave", func(s *api.Status) bool { return s.View.Agreed && !owning(s) })
 	c.tellsOthers(ill, "hosts: "+target.Addr().String()+": no answer for ")
@@ -356,4 +357,14 @@ func TestATargetIsLost(t *testing.T) {
 		}
 	}
 	c.unbroken("lost by all", clients, 2*time.Second)
+
+	must(t, ill.Host().Run(func() error { return netlink.RouteAdd(blackhole(other.Addr())) }))
+	c.until(ill, "to leave for the other", func(s *api.Status) bool { return s.View.Agreed && !owning(s) })
+	c.tellsOthers(ill, "hosts: "+other.Addr().String()+": no answer for ")
+	c.unbroken("one lost by all, another by one", clients, 2*time.Second)
+}
+
+// blackhole is a route of a host that nothing goes by.
+func blackhole(host netip.Addr) *netlink.Route {
+	return &netlink.Route{Dst: &net.IPNet{IP: host.AsSlice(), Mask: net.CIDRMask(32, 32)}, Type: unix.RTN_BLACKHOLE}
 }

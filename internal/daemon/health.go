@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -56,10 +57,11 @@ type checkSeat struct {
 // signSeat is a sign, and what is known of it.
 type signSeat struct {
 	config.SignInForce
-	watch health.Watch
-	state health.State
-	last  sign.Report
-	known bool
+	watch   health.Watch
+	targets health.Targets // in place of watch, of a sign that is Shared
+	state   health.State
+	last    sign.Report
+	known   bool
 }
 
 // judgeEvery bounds how late it is noticed that the others have changed.
@@ -157,27 +159,36 @@ func (w *ward) signed(r sign.Report) {
 	defer w.mu.Unlock()
 	s := &w.ofSigns[r.Sign]
 	was := s.state
-	s.state = s.watch.Read(now(), s.Rule, r.Reading)
+	if s.Shared {
+		s.state = s.targets.Read(now(), s.Rule, r.Reading)
+	} else {
+		s.state = s.watch.Read(now(), s.Rule, r.Reading)
+	}
 	if !s.known && r.Answer == health.Broken || s.known && s.last.Answer != r.Answer {
 		w.log.Warn("sign "+s.Name+": "+r.Answer.String(), "because", r.Text)
 	}
 	s.last, s.known = r, true
 	if s.state.Level != was.Level {
-		w.record(eventSign, s.Name, was, s.state, s.text(), s.finding())
+		w.record(eventSign, s.Name, was, s.state, s.text(s.state), s.finding())
 		w.judgeSoon()
-	} else if s.Shared && s.state.Seen != was.Seen {
+	} else if !slices.EqualFunc(s.state.Targets, was.Targets, sameTarget) {
 		w.judgeSoon()
 	}
 }
 
-// text says what is seen, and which threshold it is past.
-func (s *signSeat) text() string {
-	text := s.state.Reading.Text
-	if at, ok := s.state.Limit.Value(); ok {
-		text += fmt.Sprintf(" (%s at %s)", s.state.Level, s.SignKind.Text(at))
+// sameTarget tells whether what is known of two targets comes to the same.
+func sameTarget(a, b health.TargetState) bool {
+	return a.Target == b.Target && a.Level == b.Level && a.Seen == b.Seen
+}
+
+// text says what is seen, and which threshold it is past: of the sign, or of one of its targets.
+func (s *signSeat) text(state health.State) string {
+	text := state.Reading.Text
+	if at, ok := state.Limit.Value(); ok {
+		text += fmt.Sprintf(" (%s at %s)", state.Level, s.SignKind.Text(at))
 	}
-	if s.state.Held > 0 {
-		text += fmt.Sprintf(", good again, for %v more to be seen", s.state.Held.Round(time.Second))
+	if state.Held > 0 {
+		text += fmt.Sprintf(", good again, for %v more to be seen", state.Held.Round(time.Second))
 	}
 	return text
 }

@@ -102,25 +102,39 @@ func (w *ward) told(own ownership.Status, pool int, illness health.Illness) []he
 	return all
 }
 
-// sees are the signs about something outside that look bad now.
-func (w *ward) sees() (names []string) {
+// sees are the sights of what is outside and not well now: of signs first, which is all that nodes of
+// an older version understand, and then of their targets.
+func (w *ward) sees() (signs []string) {
+	var targets []string
 	for _, s := range w.ofSigns {
-		if s.Shared && s.state.Seen > health.OK {
-			names = append(names, s.Name)
+		if !s.Shared || s.state.Seen == health.OK {
+			continue
+		}
+		signs = append(signs, health.Sight(s.Name, ""))
+		for _, t := range s.state.Targets {
+			if t.Seen > health.OK {
+				targets = append(targets, health.Sight(s.Name, t.Target))
+			}
 		}
 	}
-	return names
+	return append(signs, targets...)
 }
 
 // findings are those that concern a pool: its checks, and all signs.
 func (w *ward) findings(pool int) (all []health.Finding) {
 	for i := range w.ofSigns {
 		s := &w.ofSigns[i]
-		f := health.Finding{Name: s.Name, Level: s.state.Level, Text: s.text(), Percent: 100, DependsOn: s.DependsOn}
-		if f.Level == health.Warn {
-			f.Percent = s.WarnWeight
+		of := s.state.Targets
+		if !s.Shared {
+			of = []health.TargetState{{State: s.state}}
 		}
-		all = append(all, f)
+		for _, x := range of {
+			f := health.Finding{Name: s.Name, Target: x.Target, Level: x.Level, Text: s.text(x.State), Percent: 100, DependsOn: s.DependsOn}
+			if f.Level == health.Warn {
+				f.Percent = s.WarnWeight
+			}
+			all = append(all, f)
+		}
 	}
 	for i := range w.ofChecks {
 		c := &w.ofChecks[i]

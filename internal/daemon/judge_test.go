@@ -49,6 +49,19 @@ func (w *ward) shows(name string, level health.Level, text string) {
 	}
 }
 
+// misses has a sign lose targets.
+func (w *ward) misses(name string, targets ...string) {
+	w.shows(name, health.Leave, "")
+	for i := range w.ofSigns {
+		for _, target := range targets {
+			if s := &w.ofSigns[i]; s.Name == name {
+				state := health.State{Level: health.Leave, Seen: health.Leave, Reading: health.Reading{Text: target + ": no answer"}}
+				s.state.Targets = append(s.state.Targets, health.TargetState{Target: target, State: state})
+			}
+		}
+	}
+}
+
 // nodeThat serves both pools, and is as ill in them as given.
 func nodeThat(name string, illness ...uint16) ownership.NodeStatus {
 	n := ownership.NodeStatus{
@@ -66,8 +79,9 @@ func nodeThat(name string, illness ...uint16) ownership.NodeStatus {
 func TestJudgement(t *testing.T) {
 	well, away := nodeThat("b"), nodeThat("c", 600, 600)
 	away.Silent = true
-	seesToo := nodeThat("b")
-	seesToo.Sees = []string{"gateway"}
+	missesA, older := nodeThat("b"), nodeThat("b")
+	missesA.Sees = []string{"gateway", "gateway a"}
+	older.Sees = []string{"gateway"}
 	for _, row := range []struct {
 		name    string
 		set     func(*ward)
@@ -98,10 +112,14 @@ func TestJudgement(t *testing.T) {
 			[]uint16{40, 40}, []uint16{0, 0}, false, []string{"cpu_pressure: busy"}},
 		{"a sign that leaves", func(w *ward) { w.says(health.OK, ""); w.shows("read_only", health.Leave, "/ gone read-only") }, []ownership.NodeStatus{well},
 			[]uint16{0, 0}, []uint16{256, 256}, false, []string{"read_only: / gone read-only"}},
-		{"the gateway is away for this node alone", func(w *ward) { w.says(health.OK, ""); w.shows("gateway", health.Leave, "no answer") }, []ownership.NodeStatus{well},
-			[]uint16{0, 0}, []uint16{256, 256}, false, []string{"gateway: no answer"}},
-		{"the gateway is away for all", func(w *ward) { w.says(health.OK, ""); w.shows("gateway", health.Leave, "no answer") }, []ownership.NodeStatus{seesToo},
-			[]uint16{100, 100}, []uint16{0, 0}, false, []string{"gateway: no answer; all nodes see it, so this node is not to blame"}},
+		{"the gateway is away for this node alone", func(w *ward) { w.says(health.OK, ""); w.misses("gateway", "a") }, []ownership.NodeStatus{well},
+			[]uint16{0, 0}, []uint16{256, 256}, false, []string{"gateway: a: no answer"}},
+		{"the gateway is away for all", func(w *ward) { w.says(health.OK, ""); w.misses("gateway", "a") }, []ownership.NodeStatus{missesA},
+			[]uint16{100, 100}, []uint16{0, 0}, false, []string{"gateway: a: no answer; all nodes see it, so this node is not to blame"}},
+		{"a gateway is away for all, another for this node alone", func(w *ward) { w.says(health.OK, ""); w.misses("gateway", "a", "b") }, []ownership.NodeStatus{missesA},
+			[]uint16{0, 0}, []uint16{256, 256}, false, []string{"gateway: b: no answer", "gateway: a: no answer; all nodes see it, so this node is not to blame"}},
+		{"one that says only that a gateway is away misses any", func(w *ward) { w.says(health.OK, ""); w.misses("gateway", "b") }, []ownership.NodeStatus{older},
+			[]uint16{100, 100}, []uint16{0, 0}, false, []string{"gateway: b: no answer; all nodes see it, so this node is not to blame"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			w := testWard(t)

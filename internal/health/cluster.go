@@ -2,6 +2,7 @@ package health
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -58,36 +59,52 @@ func Decide(self string, nodes []Told) Decision {
 // they do not lose sight of a thing, nor find it again, in the same moment.
 const blameLasts = 30 * time.Second
 
-// Blame remembers which signs about something outside (a gateway, a named host)
-// all nodes have seen. Then the thing is to blame, not a node. The zero Blame
-// has seen nothing.
+// Sight is what a node tells of a target that a sign does not find well; without a
+// target, of the sign.
+func Sight(sign, target string) string {
+	if target == "" {
+		return sign
+	}
+	return sign + " " + target
+}
+
+// tells whether sights of a node have one. A node of an older version tells of signs alone: it
+// may miss whichever target.
+func tells(sights []string, sight string) bool {
+	if slices.Contains(sights, sight) {
+		return true
+	}
+	sign, _, _ := strings.Cut(sight, " ")
+	return slices.Contains(sights, sign) && !slices.ContainsFunc(sights, func(s string) bool { return strings.HasPrefix(s, sign+" ") })
+}
+
+// Blame remembers which things outside (a gateway, a named host) all nodes have lost.
+// Then the thing is to blame, not a node. The zero Blame has seen nothing.
 type Blame struct {
 	until map[string]Time
 }
 
-// Update takes the names of such signs that each node sees now (State.Seen,
-// before it counts), this node included, and returns those that are to be
-// blamed on what they look at. One node alone blames nobody: nothing depends on it.
-func (b *Blame) Update(now Time, sees [][]string) []string {
+// Update takes the sights of each node now (by State.Seen, before it counts), this node's first, and
+// returns those that are to be blamed on what they are of. One node alone blames nobody: nothing depends on it.
+func (b *Blame) Update(now Time, all [][]string) []string {
 	if b.until == nil {
 		b.until = map[string]Time{}
 	}
-	if len(sees) > 1 {
-		for _, name := range sees[0] {
-			all := !slices.ContainsFunc(sees[1:], func(names []string) bool { return !slices.Contains(names, name) })
-			if all {
-				b.until[name] = now + blameLasts
+	if len(all) > 1 {
+		for _, sight := range all[0] {
+			if !slices.ContainsFunc(all[1:], func(sights []string) bool { return !tells(sights, sight) }) {
+				b.until[sight] = now + blameLasts
 			}
 		}
 	}
-	var names []string
-	for name, until := range b.until {
+	var blamed []string
+	for sight, until := range b.until {
 		if now < until {
-			names = append(names, name)
+			blamed = append(blamed, sight)
 		} else {
-			delete(b.until, name)
+			delete(b.until, sight)
 		}
 	}
-	slices.Sort(names)
-	return names
+	slices.Sort(blamed)
+	return blamed
 }

@@ -86,6 +86,9 @@ func TestBlame(t *testing.T) {
 		{"one finds it again before the others", 20 * time.Second, one, []string{"gateway"}},
 		{"but only one for long", 32 * time.Second, one, nil},
 		{"a node alone blames nobody", 40 * time.Second, both[:1], nil},
+		{"each has lost another", 41 * time.Second, [][]string{{"reach", "reach a"}, {"reach", "reach b"}}, []string{"reach"}},
+		{"all have lost the same, one another too", 80 * time.Second, [][]string{{"reach a", "reach b"}, {"reach", "reach b"}}, []string{"reach b"}},
+		{"an older version does not say which", 120 * time.Second, [][]string{{"reach a", "gateway x"}, {"reach"}}, []string{"reach a"}},
 	} {
 		if got := b.Update(row.at, row.sees); !slices.Equal(got, row.want) {
 			t.Errorf("%s: got %v, want %v", row.name, got, row.want)

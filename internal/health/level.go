@@ -54,6 +54,8 @@ type Reading struct {
 	Answer Answer
 	Value  float64 // if Measured
 	Text   string  // what was seen, or why there is no value: one line
+	// Targets are what it is about, of a sign that looks at several; Value is of the worst.
+	Targets []Target
 }
 
 // Limit is a threshold; the zero Limit is none.

@@ -7,9 +7,10 @@ import (
 
 // Finding is what a sign or check says about a node in one pool.
 type Finding struct {
-	Name  string
-	Level Level
-	Text  string // why, in plain words: "12 % of the time stalled (warn at 10 %)"
+	Name   string
+	Target string // of a sign that looks at several: there is a finding for each that is not well
+	Level  Level
+	Text   string // why, in plain words: "12 % of the time stalled (warn at 10 %)"
 	// Percent is what is left of the weight at this level, 1 … 100: what the
 	// configuration says for a warning, or what an agent answered.
 	Percent int
@@ -44,13 +45,13 @@ const (
 	illCount         = 1<<8 - 1 // of root causes in a class, at most
 )
 
-// Judge sums up. Findings in blamed count as warnings: what they look at, not
-// this node, is ill.
+// Judge sums up. Findings whose Sight is in blamed count as warnings: what they look
+// at, not this node, is ill.
 func Judge(findings []Finding, blamed []string) Verdict {
 	v := Verdict{Percent: 100}
 	ill := slices.DeleteFunc(slices.Clone(findings), func(f Finding) bool { return f.Level == OK && f.Percent >= 100 && !f.Waiting })
 	for i := range ill {
-		if slices.Contains(blamed, ill[i].Name) && ill[i].Level > OK {
+		if slices.Contains(blamed, Sight(ill[i].Name, ill[i].Target)) && ill[i].Level > OK {
 			ill[i].Level, ill[i].Percent = Warn, 100
 			ill[i].Text += "; all nodes see it, so this node is not to blame"
 		}

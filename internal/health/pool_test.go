@@ -11,6 +11,8 @@ func TestJudge(t *testing.T) {
 	nginx := Finding{Name: "nginx", Level: Leave, Percent: 100, Check: true, Text: "503", DependsOn: []string{"disk_space"}}
 	after := Finding{Name: "app", Level: Leave, Percent: 100, Check: true, Text: "refused", DependsOn: []string{"nginx"}}
 	gateway := Finding{Name: "gateway", Level: Leave, Percent: 50, Text: "no answer"}
+	hostA := Finding{Name: "hosts", Target: "a", Level: Leave, Percent: 100, Text: "a: no answer"}
+	hostB := Finding{Name: "hosts", Target: "b", Level: Leave, Percent: 100, Text: "b: no answer"}
 	for _, row := range []struct {
 		name     string
 		findings []Finding
@@ -18,6 +20,8 @@ func TestJudge(t *testing.T) {
 		want     Verdict
 	}{
 		{"nobody says anything", nil, nil, Verdict{Percent: 100}},
+		{"all have lost one target, this node another too", []Finding{hostA, hostB}, []string{"hosts", "hosts a"},
+			Verdict{Level: Leave, Illness: illLeave, Reasons: []string{"hosts: b: no answer", "hosts: a: no answer; all nodes see it, so this node is not to blame"}}},
 		{"all is well", []Finding{{Name: "a", Percent: 100}}, nil, Verdict{Percent: 100}},
 		{"a warning takes weight away", []Finding{diskWarns}, nil,
 			Verdict{Level: Warn, Percent: 50, Illness: illWarn, Reasons: []string{"disk_space: /var 95 %"}}},

@@ -22,6 +22,8 @@ type State struct {
 	Seen Level
 	// Held is how much longer the level stays although the readings are good.
 	Held time.Duration
+	// Targets are those that are not well, of a sign that looks at several.
+	Targets []TargetState
 }
 
 // Watch judges the readings of one sign. The zero Watch has read nothing.

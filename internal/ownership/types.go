@@ -239,7 +239,8 @@ type Beat struct {
 	// than Lease: somebody's daemon restarts (hold.go).
 	Hold time.Duration
 
-	// Sees are the signs about something outside, such as a gateway, that look bad from here.
+	// Sees are what outside is not well from here: signs such as "gateway", and then their
+	// targets, "gateway 192.0.2.1".
 	Sees []string
 
 	// For people, not for the protocol.

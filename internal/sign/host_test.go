@@ -6,10 +6,12 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -271,11 +273,29 @@ func TestReach(t *testing.T) {
 	up[b] = false
 	c.pass(3 * time.Second)
 	expect(t, "one", r.ask(both), health.Measured, 3, "192.0.2.2: no answer for 3.0 s")
+	expectTargets(t, r.ask(both), "192.0.2.1 0 192.0.2.1: answers", "192.0.2.2 3 192.0.2.2: no answer for 3.0 s")
 	up[a] = false
 	c.pass(time.Second)
 	expect(t, "none", r.ask(both), health.Measured, 4, "192.0.2.1, 192.0.2.2: no answer")
 	up[a], up[b] = true, true
 	expect(t, "again", r.ask(both), health.Measured, 0, "")
+}
+
+func expectTargets(t *testing.T, r health.Reading, want ...string) {
+	t.Helper()
+	var got []string
+	for _, x := range r.Targets {
+		got = append(got, fmt.Sprint(x.Name, " ", x.Value, " ", x.Text))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("targets %q, want %q", got, want)
+	}
+}
+
+// One router has another zone on each node, because their interfaces have other names.
+func TestReachNamesWithoutZones(t *testing.T) {
+	r := reach{now: newClock().now, answer: func(netip.Addr) bool { return true }, last: map[netip.Addr]time.Time{}}
+	expectTargets(t, r.ask([]netip.Addr{netip.MustParseAddr("fe80::1%eth7")}), "fe80::1 0 fe80::1%eth7: answers")
 }
 
 func TestPing(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 	"github.com/rota-cluster/rota/internal/health"
 )
 
-// reach is for how long the first of some hosts has not answered.
+// reach is for how long each of some hosts has not answered.
 type reach struct {
 	now    func() time.Time
 	answer func(netip.Addr) bool // waits a little
@@ -30,21 +30,25 @@ func (r reach) ask(hosts []netip.Addr) health.Reading {
 	}
 	all.Wait()
 	now := r.now()
-	longest := time.Duration(0)
+	reading := measured(0, "%d answer", len(hosts))
 	var mute []string
 	for i, h := range hosts {
 		if _, asked := r.last[h]; !asked || answers[i] {
 			r.last[h] = now
 		}
-		longest = max(longest, now.Sub(r.last[h]))
+		seconds := now.Sub(r.last[h]).Seconds()
+		reading.Value = max(reading.Value, seconds)
+		t := health.Target{Name: h.WithZone("").String(), Value: seconds, Text: h.String() + ": answers"}
 		if !answers[i] {
 			mute = append(mute, h.String())
+			t.Text = fmt.Sprintf("%s: no answer for %.1f s", h, seconds)
 		}
+		reading.Targets = append(reading.Targets, t)
 	}
-	if len(mute) == 0 {
-		return measured(0, "%d answer", len(hosts))
+	if len(mute) > 0 {
+		reading.Text = fmt.Sprintf("%s: no answer for %.1f s", strings.Join(mute, ", "), reading.Value)
 	}
-	return measured(longest.Seconds(), "%s: no answer for %.1f s", strings.Join(mute, ", "), longest.Seconds())
+	return reading
 }
 
 // hosts are named in the configuration.

@@ -15,7 +15,7 @@ const (
 	maxPriority = 1000
 	maxPins     = 65536 // all buckets of the largest pool
 	maxHealth   = 32    // lines; more are left out
-	maxSees     = 8     // signs; more are left out
+	maxSees     = 48    // signs and their targets; more are left out
 	maxText     = 128   // bytes of a line for people; longer ones are cut
 )
 

@@ -25,7 +25,7 @@ const (
 	beatAnswer   = 13 // message, one per answer
 	beatExpected = 14 // integer
 	beatAsks     = 15 // integer, nanoseconds
-	beatSees     = 16 // text, one per sign
+	beatSees     = 16 // text, one per sign and target
 
 	viewNumber      = 1 // integer
 	viewProposer    = 2 // text
