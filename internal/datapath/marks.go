@@ -7,7 +7,7 @@ import (
 	"github.com/rota-cluster/rota/internal/flowhash"
 )
 
-// marks is struct marks of bpf/mark.h: when flows of foreign buckets were seen
+// marks is struct marks of bpf/mark.h: when flows of other nodes were seen
 // going on, in the lower half of jiffies; 0: never.
 type marks struct {
 	seen [1 << 18]atomic.Uint32

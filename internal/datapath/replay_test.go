@@ -143,40 +143,42 @@ func TestReplayOfWhatIsWanted(t *testing.T) {
 }
 
 // TestReplayOfWhatWasAnswered: whoever answered a SYN, the client goes on with, and
-// all see that.
+// all see that, whether they have ever had the bucket or have just handed it over.
 func TestReplayOfWhatWasAnswered(t *testing.T) {
 	h, _ := segment(t)
 	h.attach(config.DatapathTC, false)
 	h.share()
 	h.own()
-	h.give(ownership.Foreign)
 	tick := func() {
 		next := Now() + 2*h.datapath.clock.tick
 		netnstest.Until(t, "some ticks have passed", func() bool { return Now() > next })
 	}
-	for _, program := range []string{"xdp", "tc"} {
-		for family, ip := range map[string]func(segmentOf) packetOf{
-			"IPv4": func(s segmentOf) packetOf { return ip4("192.0.2.2", web4, s) },
-			"IPv6": func(s segmentOf) packetOf { return ip6("2001:db8::2", web6, s) },
-		} {
-			t.Run(program+" "+family, func(t *testing.T) {
-				tick()
-				since := Now() + h.datapath.clock.tick
-				comes := func(port uint16, flags uint8) {
-					judgeIn(t, h.datapath, program, frame(summed(ip(tcp(port, 80, flags)))))
-				}
-				comes(1, tcpACK) // of an earlier connection
-				tick()
-				for port := range uint16(5) {
-					comes(port, tcpSYN)
-				}
-				tick()
-				comes(2, tcpACK)
-				comes(3, tcpACK)
-				if got := h.replay(since); got != (Sent{SYNs: 3}) {
-					t.Errorf("replayed: %+v, want 3: two of five were answered", got)
-				}
-			})
+	for _, state := range []State{ownership.Foreign, ownership.Lingering} {
+		h.give(state)
+		for _, program := range []string{"xdp", "tc"} {
+			for family, ip := range map[string]func(segmentOf) packetOf{
+				"IPv4": func(s segmentOf) packetOf { return ip4("192.0.2.2", web4, s) },
+				"IPv6": func(s segmentOf) packetOf { return ip6("2001:db8::2", web6, s) },
+			} {
+				t.Run(fmt.Sprintf("%v %s %s", state, program, family), func(t *testing.T) {
+					tick()
+					since := Now() + h.datapath.clock.tick
+					comes := func(port uint16, flags uint8) {
+						judgeIn(t, h.datapath, program, frame(summed(ip(tcp(port, 80, flags)))))
+					}
+					comes(1, tcpACK) // of an earlier connection
+					tick()
+					for port := range uint16(5) {
+						comes(port, tcpSYN)
+					}
+					tick()
+					comes(2, tcpACK)
+					comes(3, tcpACK)
+					if got := h.replay(since); got != (Sent{SYNs: 3}) {
+						t.Errorf("replayed: %+v, want 3: two of five were answered", got)
+					}
+				})
+			}
 		}
 	}
 }

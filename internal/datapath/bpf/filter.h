@@ -76,7 +76,8 @@ static __always_inline enum verdict
 judge_shared(const struct frame *f, struct packet *p, __u32 pool, enum turn turn)
 {
 	enum verdict verdict = read_transport(f, p);
-	__u32 bucket;
+	__u64 now = bpf_jiffies64();
+	__u32 hash, bucket;
 
 	if (verdict)
 		return verdict;
@@ -84,14 +85,17 @@ judge_shared(const struct frame *f, struct packet *p, __u32 pool, enum turn turn
 		return PASS_BEAT;
 	if (is_neighbour_discovery(p))
 		return PASS_NEIGHBOUR;
-	if (lease_is_over(bpf_jiffies64()))
+	if (lease_is_over(now))
 		return DROP_LEASE;
 	if (p->fragment == FIRST_FRAGMENT)
 		remember_flow(p);
 	if (p->fragment == LATER_FRAGMENT && !recall_flow(p))
 		return DROP_FRAGMENT;
-	bucket = bucket_of(pool, hash_of(pool, p));
+	hash = hash_of(pool, p);
+	bucket = bucket_of(pool, hash);
 	verdict = judge_bucket(f, p, pool, bucket);
+	if (verdict == DROP_LINGERING_NO_SOCKET) /* the new owner's */
+		mark(hash, &p->flow, now);
 	if (turn == FIRST_TURN || drops(verdict))
 		count_bucket(pool, bucket, verdict);
 	return verdict;
