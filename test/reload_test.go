@@ -139,6 +139,8 @@ func TestReloadRefuses(t *testing.T) {
 	n := c.Node(0)
 	good, err := os.ReadFile(n.ConfigFile())
 	must(t, err)
+	other := filepath.Join(c.Dir(), "other")
+	must(t, os.WriteFile(other, []byte(order(t, "key", "generate")), 0o600))
 	before, err := n.Status(soon(t))
 	must(t, err)
 	for _, r := range []struct {
@@ -152,6 +154,10 @@ func TestReloadRefuses(t *testing.T) {
 		{"the interface", []string{"interface: ", "interface: x"}, 1, "interface: cannot be changed while the daemon runs; restart it"},
 		{"a typing error", []string{"cluster:", "clutser:"}, 2, "clutser"},
 		{"a hook that is not there", []string{"pools:\n", "hooks: [{command: /no/such/hook}]\npools:\n" + mailPool}, 1, "hooks[0].command: "},
+		{"an address in another pool", []string{"pools:\n", "pools:\n" + strings.Replace(mailPool, "192.0.2.20", "192.0.2.10", 1), `      - "192.0.2.10"` + "\n", ""}, 1,
+			"pools[mail].addresses: 192.0.2.10 is pool web's: reload without it first"},
+		{"a pool of another name", []string{`name: "web"`, "name: www"}, 1, "pools[www].addresses: 192.0.2.10 is pool web's: reload without it first"},
+		{"another key", []string{filepath.Join(c.Dir(), "key"), other}, 1, "key file " + other + " would change the seed of pool web"},
 		{"an address that the host has already", []string{`- "192.0.2.10"`, `- "192.0.2.10"` + "\n      - 192.0.2.11"}, 1, "pools[web].addresses: shared address 192.0.2.11"},
 	} {
 		edit(t, n, r.edit...)

@@ -278,6 +278,7 @@ const WarnServesOn = "serves-on"
 const (
 	WarnPinsLost    = "pins-lost"     // two operators said different things; PinsLost has them
 	WarnPinsLeftOut = "pins-left-out" // there are more, and more scattered ones, than the nodes can tell each other
+	WarnPinsUnkept  = "pins-unkept"   // the node cannot write them down
 )
 
 // WarnNobodyWell: the node's health asks it to leave, and it serves on because no node is better.

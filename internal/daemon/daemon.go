@@ -316,7 +316,7 @@ func (d *daemon) serve(ctx context.Context, socket net.Listener, signals Signals
 	d.rest.Go(func() { d.obeyRestarts(inner, signals.Restarts) })
 	d.rest.Go(func() { d.memory.keep(inner, d.ears) })
 	d.rest.Go(func() { d.detours.run(inner) })
-	d.rest.Go(func() { d.pins.run(inner) })
+	d.rest.Go(func() { d.pins.run(inner, keepAgain) })
 	d.rest.Go(func() { d.letGo(inner) })
 	d.rest.Go(func() { d.tend(inner) })
 	d.rest.Go(func() { d.loop.replayer.run(inner) })

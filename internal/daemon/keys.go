@@ -132,13 +132,13 @@ func (d *daemon) useKeys(keys config.Keys) error {
 	return d.loop.sealer.SetKey(keys.Seal)
 }
 
-// judgeKeys refuses keys that would move flows, or make this node deaf to a
+// judgeKeys refuses keys of a file that would move flows, or make this node deaf to a
 // peer that it hears.
-func (d *daemon) judgeKeys(keys config.Keys) error {
+func (d *daemon) judgeKeys(file string, keys config.Keys) error {
 	for i, p := range d.host.cfg().Pools {
 		if p.SeedFrom(keys.Hash) != d.host.seed(i) {
 			return fmt.Errorf("key file %s would change the seed of pool %s and move its connections: keep the line hash (rota key rotate writes it)",
-				d.file().KeyFile, p.Name)
+				file, p.Name)
 		}
 	}
 	ids, err := keyIDs(keys)
@@ -151,7 +151,7 @@ func (d *daemon) judgeKeys(keys config.Keys) error {
 		}
 		if id, known := d.ears.keyOf(n); known && !slices.Contains(ids, id) {
 			return fmt.Errorf("key file %s lacks the key %s that %s still seals with: copy the file to %s and reload it there first, or stop that node",
-				d.file().KeyFile, id, n.Name, n.Name)
+				file, id, n.Name, n.Name)
 		}
 	}
 	return nil

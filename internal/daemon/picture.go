@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -116,6 +117,20 @@ func (p *picture) after(next *config.Config, secret []byte, now ownership.Time) 
 		q.seeds = append(q.seeds, pool.SeedFrom(secret))
 	}
 	return q
+}
+
+// movesAddress tells of an address that is still one pool's, which is to let it go, and to be another's.
+func (p *picture) movesAddress(was *config.Config) error {
+	for _, from := range was.Pools {
+		for _, to := range p.cfg.Pools {
+			for _, a := range to.Addresses {
+				if to.Name != from.Name && slices.Contains(from.Addresses, a) {
+					return fmt.Errorf("pools[%s].addresses: %s is pool %s's: reload without it first, and give it to another pool when it has gone", to.Name, a, from.Name)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // shrinks: something is to go.

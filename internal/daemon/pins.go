@@ -21,6 +21,9 @@ import (
 
 const pinsFile = "pins"
 
+// keepAgain is after how long what could not be written is tried again.
+const keepAgain = 10 * time.Second
+
 // pinStore keeps over restarts what operators have said about buckets. It
 // writes beside the loop: a disk that is slow must not hold up a beat.
 type pinStore struct {
@@ -116,12 +119,17 @@ func (s *pinStore) tell() {
 	s.changed = make(chan struct{})
 }
 
-// run writes what there is to write, until ctx is done and all is written.
-func (s *pinStore) run(ctx context.Context) {
+// run writes what there is to write, until ctx is done and all is written, or tried to.
+// again is keepAgain but for tests.
+func (s *pinStore) run(ctx context.Context, again time.Duration) {
 	for {
 		s.mu.Lock()
-		orders, put, written, changed := s.orders, s.put, s.written, s.changed
+		orders, put, written, changed, failed := s.orders, s.put, s.written, s.changed, s.failures != nil
 		s.mu.Unlock()
+		var later <-chan time.Time
+		if failed {
+			later = time.After(again)
+		}
 		switch {
 		case written < put:
 			s.write(orders, put)
@@ -130,6 +138,8 @@ func (s *pinStore) run(ctx context.Context) {
 		default:
 			select {
 			case <-changed:
+			case <-later:
+				s.write(orders, put)
 			case <-ctx.Done():
 			}
 		}
@@ -144,11 +154,25 @@ func (s *pinStore) write(orders []ownership.PinOrder, put uint64) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err != nil && s.failures == nil {
+	switch {
+	case err != nil && s.failures == nil:
 		s.log.Warn("cannot keep the pins: a start of this node without its peers would not know them", "error", err)
+	case err == nil && s.failures != nil:
+		s.log.Info("keeps the pins again")
 	}
 	s.failures, s.written = err, put
 	s.tell()
+}
+
+// warnings about what could not be written.
+func (s *pinStore) warnings() []api.Warning {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failures == nil {
+		return nil
+	}
+	return []api.Warning{{Code: api.WarnPinsUnkept, Text: fmt.Sprintf(
+		"cannot keep the pins (%v): a start of this node without its peers would not know them; mend state_dir", s.failures)}}
 }
 
 // settled waits until what was kept before the call has been written, or tried to.

@@ -72,6 +72,9 @@ func (d *daemon) mayBecome(to *picture) error {
 	if len(addressesOf(to.cfg)) > config.MaxAddresses || len(to.cfg.Pools) > config.MaxPools {
 		return errors.New("too many pools or addresses together with those that are still to go: reload again when these have gone")
 	}
+	if err := to.movesAddress(d.host.cfg()); err != nil {
+		return err
+	}
 	first := d.host.cfg().Pools[0].ClusterMAC(d.file().Cluster)
 	if d.beatMAC == nil {
 		d.beatMAC = first
@@ -106,7 +109,7 @@ func (d *daemon) become(ctx context.Context, was, to *picture, next *config.Conf
 	d.host.setting.Lock() // until the picture is what the host has
 	defer d.host.setting.Unlock()
 	err := d.inLoop(ctx, func() error {
-		if err := d.judgeKeys(keys); err != nil {
+		if err := d.judgeKeys(next.KeyFile, keys); err != nil {
 			return err
 		}
 		return d.host.data.Rearrange(to.options())

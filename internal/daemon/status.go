@@ -259,7 +259,7 @@ func (d *daemon) warnings(own ownership.Status, held bool) []api.Warning {
 		ws = append(ws, api.Warning{Code: "not-serving", Text: own.Why})
 	}
 	ws = append(ws, weightWarning(own, d.file().Node.Weight)...)
-	ws = append(ws, pinWarnings(own)...)
+	ws = append(append(ws, pinWarnings(own)...), d.pins.warnings()...)
 	if servesOn(own) {
 		ws = append(ws, api.Warning{Code: api.WarnServesOn, Text: "drains, but nobody else can take over: goes on serving"})
 	}
