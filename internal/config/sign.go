@@ -108,7 +108,7 @@ func SignKinds() []SignKind {
 		trouble("hosts", "s", 3, s).of("hosts").after("gateway", "link_flaps").shared(),
 		load("scheduling", "ms", 50, 5*s).after("memory_pressure", "cpu_pressure"),
 		trouble("certificates", "d", 14, 60*s).low().of("files"),
-		trouble("shutdown", "", 1, 100*time.Millisecond).onlyLeaves(),
+		trouble("shutdown", "", 1, s).onlyLeaves(),
 	}
 }
 

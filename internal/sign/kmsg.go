@@ -38,12 +38,13 @@ func newKernelLog(roots Roots) *kernelLog { return &kernelLog{roots: roots} }
 
 // kernelRecords counts the records of one kind.
 type kernelRecords struct {
-	log  *kernelLog
-	kind kernelKind
+	log    *kernelLog
+	recent func() ([]event, error) // of the log
+	kind   kernelKind
 }
 
 func (k kernelRecords) read() health.Reading {
-	events, err := k.log.recent()
+	events, err := k.recent()
 	if err != nil {
 		return unreadable(err, "there is no /dev/kmsg here")
 	}

@@ -60,7 +60,7 @@ type linkFlaps struct {
 }
 
 func newLinkFlaps(e Env) sensor {
-	return &linkFlaps{ask: func() (link, error) { return askLink(e.Interface) }, name: e.Interface, now: e.Now, changes: recent{span: memory}}
+	return &linkFlaps{ask: e.link, name: e.Interface, now: e.Now, changes: recent{span: memory}}
 }
 
 func (l *linkFlaps) read() health.Reading {
@@ -81,7 +81,7 @@ type linkErrors struct {
 }
 
 func newLinkErrors(e Env) sensor {
-	return &linkErrors{ask: func() (link, error) { return askLink(e.Interface) }, name: e.Interface, now: e.Now, errors: recent{span: time.Minute}}
+	return &linkErrors{ask: e.link, name: e.Interface, now: e.Now, errors: recent{span: time.Minute}}
 }
 
 func (l *linkErrors) read() health.Reading {

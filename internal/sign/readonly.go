@@ -1,6 +1,7 @@
 package sign
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,6 +17,8 @@ type readOnly struct {
 	proc     string
 	paths    []string
 	writable map[string]bool // paths that could be written once
+	text     []byte          // of the last look,
+	reading  health.Reading  // and what it said
 }
 
 func newReadOnly(proc string, paths []string) sensor {
@@ -27,7 +30,13 @@ func (r *readOnly) read() health.Reading {
 	if err != nil {
 		return unreadable(err, "this kernel has no mountinfo")
 	}
-	mounts := mountsOf(string(text))
+	if r.text == nil || !bytes.Equal(text, r.text) {
+		r.text, r.reading = text, r.judge(mountsOf(string(text)))
+	}
+	return r.reading
+}
+
+func (r *readOnly) judge(mounts mounts) health.Reading {
 	var gone []string
 	for _, path := range r.paths {
 		m, ok := mounts.holding(path)

@@ -22,10 +22,13 @@ type shutdown struct {
 	bus      string
 	now      func() time.Time
 	conn     *dbus.Conn
-	signals  chan *dbus.Signal
-	lock     int // descriptor of the inhibitor, -1 if there is none
+	heard    chan bool     // what logind has announced, oldest first
+	call     chan struct{} // there is something to look at
+	lock     int           // descriptor of the inhibitor, -1 if there is none
 	goesDown bool
 	since    time.Time
+	failure  error     // of the last attempt to connect,
+	failed   time.Time // then
 }
 
 // holdFor is time enough to hand everything over, which takes milliseconds, and
@@ -40,7 +43,28 @@ const (
 
 func newShutdown(e Env) sensor {
 	bus := cmp.Or(e.Bus, os.Getenv("DBUS_SYSTEM_BUS_ADDRESS"), "unix:path=/run/dbus/system_bus_socket")
-	return &shutdown{bus: bus, now: e.Now, lock: -1}
+	return &shutdown{bus: bus, now: e.Now, lock: -1, heard: make(chan bool, 16), call: make(chan struct{}, 1)}
+}
+
+func (s *shutdown) called() <-chan struct{} { return s.call }
+
+func (s *shutdown) callNow() {
+	select {
+	case s.call <- struct{}{}:
+	default:
+	}
+}
+
+// DeliverSignal is called by the connection.
+func (s *shutdown) DeliverSignal(_, _ string, signal *dbus.Signal) {
+	if signal.Name != logindManage+".PrepareForShutdown" || len(signal.Body) != 1 {
+		return
+	}
+	select {
+	case s.heard <- signal.Body[0] == true:
+	default: // nobody has looked for sixteen of them
+	}
+	s.callNow()
 }
 
 func (s *shutdown) read() health.Reading {
@@ -48,11 +72,17 @@ func (s *shutdown) read() health.Reading {
 		s.close()
 	}
 	if s.conn == nil {
-		if err := s.connect(); err != nil {
+		if err := s.connectAgain(); err != nil {
 			return s.unreachable(err)
 		}
 	}
-	for s.heard() {
+	for heard := true; heard; {
+		select {
+		case down := <-s.heard:
+			s.announced(down)
+		default:
+			heard = false
+		}
 	}
 	if !s.goesDown && s.lock < 0 { // it was called off: look from anew, with a new inhibitor
 		s.close()
@@ -81,10 +111,20 @@ func (s *shutdown) unreachable(err error) health.Reading {
 	return broken(err)
 }
 
+// retry is how often a bus that is not there is looked for.
+const retry = time.Second
+
+func (s *shutdown) connectAgain() error {
+	if now := s.now(); s.failure == nil || now.Sub(s.failed) >= retry {
+		s.failure, s.failed = s.connect(), now
+	}
+	return s.failure
+}
+
 func (s *shutdown) connect() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience/2)
 	defer cancel()
-	conn, err := dbus.Connect(s.bus)
+	conn, err := dbus.Connect(s.bus, dbus.WithSignalHandler(s))
 	if err != nil {
 		return err
 	}
@@ -97,8 +137,6 @@ func (s *shutdown) connect() error {
 }
 
 func (s *shutdown) subscribe(ctx context.Context, conn *dbus.Conn) error {
-	s.signals = make(chan *dbus.Signal, 16)
-	conn.Signal(s.signals)
 	match := []dbus.MatchOption{dbus.WithMatchInterface(logindManage), dbus.WithMatchMember("PrepareForShutdown")}
 	if err := conn.AddMatchSignalContext(ctx, match...); err != nil {
 		return err
@@ -119,25 +157,10 @@ func (s *shutdown) subscribe(ctx context.Context, conn *dbus.Conn) error {
 	return nil
 }
 
-// heard takes one announcement, if there is one.
-func (s *shutdown) heard() bool {
-	select {
-	case signal, open := <-s.signals:
-		if !open {
-			return false
-		}
-		if signal.Name == logindManage+".PrepareForShutdown" && len(signal.Body) == 1 {
-			s.announced(signal.Body[0] == true)
-		}
-		return true
-	default:
-		return false
-	}
-}
-
 func (s *shutdown) announced(down bool) {
 	if down && !s.goesDown {
 		s.since = s.now()
+		time.AfterFunc(holdFor, s.callNow)
 	}
 	s.goesDown = down
 }

@@ -1,10 +1,13 @@
 package sign
 
 import (
+	"context"
+	"errors"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/rota-cluster/rota/internal/config"
 	"github.com/rota-cluster/rota/internal/health"
 	fake "github.com/rota-cluster/rota/internal/lab/logind"
 )
@@ -15,6 +18,37 @@ func eventually(t *testing.T, what string, ok func() bool) {
 		if time.Now().After(deadline) {
 			t.Fatalf("not within 10 s: %s", what)
 		}
+	}
+}
+
+// What is announced is not kept waiting for the next look.
+func TestShutdownCalls(t *testing.T) {
+	bus, err := fake.Listen(filepath.Join(t.TempDir(), "bus"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bus.Close()
+	var signs []config.SignInForce
+	for _, s := range new(config.Config).SignsInForce() {
+		if s.Name == "shutdown" {
+			s.Interval = 24 * time.Hour
+			signs = append(signs, s)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	New(signs, Env{Now: time.Now, Bus: bus.Address()}, func(r Report) {
+		switch {
+		case r.Answer != health.Measured:
+			t.Errorf("%+v", r)
+		case r.Value == 0:
+			bus.Announce(true)
+		case !bus.Held(): // after holdFor
+			cancel()
+		}
+	}).Run(ctx)
+	if bus.Held() || !errors.Is(context.Cause(ctx), context.Canceled) {
+		t.Error("does not call in time")
 	}
 }
 

@@ -21,6 +21,8 @@ type Env struct {
 	Now       func() time.Time
 	Interface string // of the service
 	Bus       string // D-Bus address of logind; "" for the host's
+
+	link func() (link, error) // of the interface; made by New
 }
 
 // Report tells of one look.
@@ -41,31 +43,38 @@ type keeper interface {
 	close()
 }
 
+// caller is a sensor that knows when it is to be looked at before its time.
+type caller interface {
+	called() <-chan struct{}
+}
+
 // Watcher looks at signs.
 type Watcher struct {
 	env     Env
 	signs   []config.SignInForce
 	sensors []sensor
 	report  func(Report)
-	slots   sync.WaitGroup
 }
 
 // New prepares to look. report is called after each look, by several goroutines.
 func New(signs []config.SignInForce, env Env, report func(Report)) *Watcher {
 	w := &Watcher{env: env, signs: signs, report: report}
+	env.link = (&together[link]{now: env.Now, ask: func() (link, error) { return askLink(env.Interface) }}).get
 	log := newKernelLog(env.Roots)
+	records := kernelRecords{log: log, recent: (&together[[]event]{now: env.Now, ask: log.recent}).get}
 	for _, s := range signs {
-		w.sensors = append(w.sensors, newSensor(s, env, log))
+		w.sensors = append(w.sensors, newSensor(s, env, records))
 	}
 	return w
 }
 
-func newSensor(s config.SignInForce, env Env, log *kernelLog) sensor {
+func newSensor(s config.SignInForce, env Env, records kernelRecords) sensor {
 	if s.Off {
 		return constant{health.Reading{Answer: health.SwitchedOff, Text: "switched off in the configuration"}}
 	}
-	if kinds, ok := kernelKinds[s.Name]; ok {
-		return kernelRecords{log: log, kind: kinds}
+	if kind, ok := kernelKinds[s.Name]; ok {
+		records.kind = kind
+		return records
 	}
 	make, known := sensors[s.Name]
 	if !known {
@@ -110,10 +119,7 @@ func (c constant) read() health.Reading { return c.reading }
 
 // Run looks at every sign at its interval until ctx is over.
 func (w *Watcher) Run(ctx context.Context) {
-	for i := range w.sensors {
-		w.slots.Go(func() { w.repeat(ctx, i) })
-	}
-	w.slots.Wait()
+	w.inGroups(func(g []int) { w.repeat(ctx, g) })
 	for _, s := range w.sensors {
 		if k, ok := s.(keeper); ok {
 			k.close()
@@ -124,53 +130,99 @@ func (w *Watcher) Run(ctx context.Context) {
 // Once looks at every sign once. What needs two looks to tell of a change has
 // nothing to tell yet.
 func (w *Watcher) Once(ctx context.Context) {
-	for i := range w.sensors {
-		w.slots.Go(func() { w.look(ctx, i, nil) })
+	w.inGroups(func(g []int) { w.look(ctx, g, nil) })
+}
+
+// inGroups calls do for all signs, beside each other but for those that are read one after
+// another, and waits. Those share their interval, and ask the kernel for nothing but what
+// it has in memory, so that none of them waits for another: to wake up for each would cost more than most looks.
+func (w *Watcher) inGroups(do func(group []int)) {
+	quick := map[time.Duration][]int{}
+	var slots sync.WaitGroup
+	for i, s := range w.sensors {
+		if each := w.signs[i].Interval; isQuick(s) {
+			quick[each] = append(quick[each], i)
+		} else {
+			slots.Go(func() { do([]int{i}) })
+		}
 	}
-	w.slots.Wait()
+	for _, group := range quick {
+		slots.Go(func() { do(group) })
+	}
+	slots.Wait()
+}
+
+func isQuick(s sensor) bool {
+	switch s.(type) {
+	case constant, pressure, *swap, *oomKills, *readOnly, kernelRecords, conntrack, descriptors, *unsynchronised, *stepped:
+		return true
+	}
+	return false
 }
 
 // patience is how long a look may take before it is told as broken: a dead file
 // server makes it last for ever.
 const patience = 5 * time.Second
 
-func (w *Watcher) repeat(ctx context.Context, i int) {
+func (w *Watcher) repeat(ctx context.Context, group []int) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var pending chan health.Reading
+	var called <-chan struct{}
+	if c, ok := w.sensors[group[0]].(caller); ok {
+		called = c.called()
+	}
+	var pending chan []Report
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
+		case <-called:
 		}
-		pending = w.look(ctx, i, pending)
+		pending = w.look(ctx, group, pending)
 		// All at the same moments: to wake up costs more than most looks.
-		each := w.signs[i].Interval
+		each := w.signs[group[0]].Interval
 		timer.Reset(each - time.Duration(w.env.Now().UnixNano())%each)
 	}
 }
 
-// look reads one sign beside the caller; it returns the read that has not come
+// look reads the signs of a group beside the caller; it returns the read that has not come
 // back, and takes the one of before.
-func (w *Watcher) look(ctx context.Context, i int, pending chan health.Reading) chan health.Reading {
+func (w *Watcher) look(ctx context.Context, group []int, pending chan []Report) chan []Report {
 	start := w.env.Now()
 	if pending == nil {
-		began := make(chan health.Reading, 1)
-		go func() { began <- w.sensors[i].read() }()
+		began := make(chan []Report, 1)
+		go func() { began <- w.read(group) }()
 		pending = began
 	}
 	wait := time.NewTimer(patience)
 	defer wait.Stop()
-	reading := health.Reading{Answer: health.Broken, Text: "the kernel has not answered for more than " + patience.String()}
+	var reports []Report
 	select {
-	case reading = <-pending:
+	case reports = <-pending:
 		pending = nil
 	case <-wait.C:
+		now := w.env.Now()
+		mute := health.Reading{Answer: health.Broken, Text: "the kernel has not answered for more than " + patience.String()}
+		for _, i := range group {
+			reports = append(reports, Report{Sign: i, Reading: mute, At: now, Took: now.Sub(start)})
+		}
 	case <-ctx.Done():
 		return pending
 	}
-	now := w.env.Now()
-	w.report(Report{Sign: i, Reading: reading, At: now, Took: now.Sub(start)})
+	for _, r := range reports {
+		w.report(r)
+	}
 	return pending
+}
+
+func (w *Watcher) read(group []int) []Report {
+	reports := make([]Report, len(group))
+	for n, i := range group {
+		start := w.env.Now()
+		reading := w.sensors[i].read()
+		now := w.env.Now()
+		reports[n] = Report{Sign: i, Reading: reading, At: now, Took: now.Sub(start)}
+	}
+	return reports
 }
