@@ -63,6 +63,10 @@ func (c *Config) readCheck(v value, names places[string]) Check {
 	if _, ok := seen["name"]; !ok {
 		v.fail("has no name; write e.g. {name: nginx, …}")
 	}
+	if at, given := seen["timeout"]; given && k.Timeout > k.Interval {
+		at.warn("%s is longer than the interval, %s: while nothing answers, the check is made every %s only, and fails after %s",
+			short(k.Timeout), short(k.Interval), short(k.Timeout), short(time.Duration(k.Fall)*k.Timeout))
+	}
 	if k.Kind == "" {
 		v.fail("tests nothing; write one of %s, e.g. http: http://127.0.0.1/", list(CheckKinds))
 		return k

@@ -211,7 +211,7 @@ func (c *Config) readAPI(v value) {
 				return
 			}
 			c.API.Listen = word
-			v.warn("this version has no web page and no metrics; nothing listens")
+			v.warn("has no effect: this version listens on api.socket alone")
 		},
 	})
 }

@@ -215,7 +215,8 @@ func TestRefusals(t *testing.T) {
 		{"a word is no configuration", "rota\n", `f:1:1: is "rota"; write key: value lines with api, cluster, datapath, `},
 		{"a list is no configuration", "- a\n", "f:1:1: is a list; write key: value"},
 		{"YAML that cannot be read", "cluster: [a\n", "f:1:10: not YAML: sequence end token ']' not found"},
-		{"a tab as indentation", "\tcluster: a\n", "f:1:8: not YAML: tab character"},
+		{"a tab as indentation", "\tcluster: a\n", "f:1:8: not YAML: the line is indented with a tab; write spaces instead"},
+		{"a tab as deeper indentation", minimal + "node:\n\tname: a\n", "f:8:1: not YAML: the line is indented with a tab; write spaces instead"},
 		{"a key given twice", "cluster: a\ncluster: b\n", `f:2:1: mapping key "cluster" already defined at [1:1]; remove one of the two`},
 		{"a second document", minimal + "---\na: b\n", "f:8:1: a second document begins; "},
 		{"a misspelt key is not also missing", strings.Replace(minimal, "interface", "interfaces", 1), "f:2:1: interfaces: unknown; did you mean interface?"},
@@ -329,6 +330,7 @@ func TestRefusals(t *testing.T) {
 		{"a sign with an unknown threshold", swap("signs: {memory_pressure: {wrn: 5}}"), "signs.memory_pressure.wrn: unknown; did you mean warn?"},
 		{"a sign that is not one", swap("signs: {memory_presure: {warn: 5}}"), "signs.memory_presure: is not a sign; did you mean memory_pressure?"},
 		{"a sign with a threshold of another unit", swap("signs: {memory_pressure: {warn: 5s}}"), `signs.memory_pressure.warn: "5s" is not a threshold of memory_pressure; write e.g. "10%" or off`},
+		{"a sign with a percentage that is never reached", swap("signs: {disk_space: {warn: 120%}}"), `signs.disk_space.warn: 120% is never reached; write at most 100%, or off`},
 		{"a sign that leaves first", swap("signs: {memory_pressure: {leave: 5}}"), "signs.memory_pressure: leaves at 5% before it warns at 10%"},
 		{"a sign that leaves first, where little is bad", swap("signs: {certificates: {leave: 30d}}"), "signs.certificates: leaves at 30d before it warns at 14d"},
 		{"a sign with another's list", swap("signs: {gateway: {hosts: [192.0.2.1]}}"), "signs.gateway.hosts: unknown; write for, leave, stay, warn or warn_weight"},
@@ -377,6 +379,8 @@ func TestHardlyMeant(t *testing.T) {
 	for _, row := range []struct{ name, text, want string }{
 		{"a majority of two", swap("quorum: majority", "expected_nodes: 2"), "f:8:17: expected_nodes: the majority of 2 is 2: when either node fails, both stop serving"},
 		{"expected nodes that count for nothing", swap("expected_nodes: 3"), "f:7:17: expected_nodes: has no effect without quorum: majority"},
+		{"a check that waits for longer than its interval", minimal + "    checks: [{name: a, tcp: 'a:1', interval: 100ms, timeout: 5s}]\n",
+			"f:7:62: pools[0].checks[0].timeout: 5s is longer than the interval, 100ms: while nothing answers, the check is made every 5s only, and fails after 10s"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			c, err := Parse("f", []byte(row.text))

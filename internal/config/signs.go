@@ -84,8 +84,20 @@ func readLimit(v value, kind SignKind) *health.Limit {
 		v.fail("%q is not a threshold of %s; write %s or off", clip(word), kind.Name, example)
 		return nil
 	}
+	if kind.Unit == "%" && n > kind.most() {
+		v.fail("%s is never reached; write at most %s, or off", kind.Text(n), kind.Text(kind.most()))
+		return nil
+	}
 	limit := health.At(n)
 	return &limit
+}
+
+// most is the highest percentage of a sign: NVMe tells of wear up to 255 %.
+func (k SignKind) most() float64 {
+	if k.Name == "disk_wear" {
+		return 255
+	}
+	return 100
 }
 
 func exampleLimit(kind SignKind) float64 {

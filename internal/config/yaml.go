@@ -63,8 +63,11 @@ func (r *reader) syntax(err error) {
 	e := &Error{File: r.file, Msg: "not YAML: " + err.Error()}
 	if ye, ok := errors.AsType[yaml.Error](err); ok {
 		e.Msg = "not YAML: " + ye.GetMessage()
-		if strings.Contains(ye.GetMessage(), "already defined") {
+		switch {
+		case strings.Contains(ye.GetMessage(), "already defined"):
 			e.Msg = ye.GetMessage() + "; remove one of the two"
+		case strings.Contains(ye.GetMessage(), "character '\t'"), strings.Contains(ye.GetMessage(), "tab character"):
+			e.Msg = "not YAML: the line is indented with a tab; write spaces instead"
 		}
 		if tk := ye.GetToken(); tk != nil && tk.Position != nil {
 			e.Line, e.Col = tk.Position.Line, tk.Position.Column
@@ -294,20 +297,28 @@ func (v value) duration(least, most time.Duration, hint string) (time.Duration, 
 	if !ok {
 		return 0, false
 	}
+	d, err := ParseDuration(word, least, most, hint)
+	if err != nil {
+		v.fail("%v", err)
+	}
+	return d, err == nil
+}
+
+// ParseDuration reads a time with a unit, of least … most; hint is an example of one.
+func ParseDuration(word string, least, most time.Duration, hint string) (time.Duration, error) {
 	d, err := time.ParseDuration(word)
-	if err != nil || strings.ContainsAny(word, "+-") {
-		if _, plain := strconv.ParseFloat(word, 64); plain == nil {
-			v.fail("%s has no unit; write e.g. %sms or %ss", word, word, word)
-		} else {
-			v.fail("%q is not a duration; write e.g. %s", word, hint)
-		}
-		return 0, false
+	_, plain := strconv.ParseFloat(word, 64)
+	switch {
+	case err == nil && !strings.ContainsAny(word, "+-"):
+	case plain == nil && !strings.ContainsAny(word, "+-"):
+		return 0, fmt.Errorf("%s has no unit; write e.g. %sms or %ss", word, word, word)
+	default:
+		return 0, fmt.Errorf("%q is not a duration; write e.g. %s", word, hint)
 	}
 	if d < least || d > most {
-		v.fail("%s is out of range; write %s to %s", word, short(least), short(most))
-		return 0, false
+		return 0, fmt.Errorf("%s is out of range; write %s to %s", word, short(least), short(most))
 	}
-	return d, true
+	return d, nil
 }
 
 // short is a duration without the zeros that Duration.String adds to 5m0s.
