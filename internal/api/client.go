@@ -224,7 +224,7 @@ func (c *Client) trouble(ctx context.Context, err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("socket %s is not open to this user; run as root", c.socket)
 	case errors.Is(context.Cause(ctx), context.DeadlineExceeded):
-		return fmt.Errorf("the rota daemon of %s does not answer", c.socket)
+		return fmt.Errorf("the rota daemon of %s does not answer: is it stopped or frozen (SIGSTOP, a debugger), or its host overloaded? its log may tell", c.socket)
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.ErrUnexpectedEOF):

@@ -96,7 +96,11 @@ func (s *Server) Handler() http.Handler {
 		return s.backend.SetWeight(ctx, r)
 	}))
 	mux.HandleFunc("POST /v1/pins", orderAnswered(func(ctx context.Context, r PinsRequest) (PinsDone, error) { return s.backend.Pins(ctx, r) }))
-	mux.HandleFunc("POST /v1/reload", orderAnswered(func(ctx context.Context, _ struct{}) (Reloaded, error) { return s.backend.Reload(ctx) }))
+	mux.HandleFunc("POST /v1/reload", orderAnswered(func(ctx context.Context, _ struct{}) (Reloaded, error) {
+		done, err := s.backend.Reload(ctx)
+		notNil(&done.Changed)
+		return done, err
+	}))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, NotFound("this daemon does not know %s %s; is it older than the command?", r.Method, r.URL.Path))
 	})

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -27,7 +26,7 @@ or lasts some time has not been seen long enough to say more than that.
 Exits with 1 if anything says that this host should not serve.`,
 		Example: `  rota check --config /etc/rota/rota.yaml
   rota check --json | jq -r '.signs[] | select(.level != "ok") | .text'`,
-		Args: arguments(),
+		Args: byFlag(""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := config.Load(path)
 			if err != nil {
@@ -57,9 +56,7 @@ func (p *program) tellFindings(checks, signs []api.Finding, asJSON bool) error {
 		Checks []api.Finding `json:"checks"`
 		Signs  []api.Finding `json:"signs"`
 	}{append([]api.Finding{}, checks...), append([]api.Finding{}, signs...)}
-	out := json.NewEncoder(p.Stdout)
-	out.SetIndent("", "  ")
-	return out.Encode(document)
+	return p.tellJSON(document)
 }
 
 // shouldServe is an error that names what says no.

@@ -123,6 +123,8 @@ order it about.`,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.RunE = group(root)
+	root.Version = Version()
+	root.SetVersionTemplate(versionText())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return badUsage("%w; %s --help tells the flags", err, cmd.CommandPath())
 	})
@@ -159,6 +161,7 @@ func help(root *cobra.Command) *cobra.Command {
 				return badUsage("unknown command %q; rota --help tells all", strings.Join(args, " "))
 			}
 			cmd.InitDefaultHelpFlag()
+			cmd.InitDefaultVersionFlag()
 			return cmd.Help()
 		},
 	}
@@ -175,6 +178,16 @@ func arguments(names ...string) cobra.PositionalArgs {
 			wants = strings.Join(names, " ")
 		}
 		return badUsage("%s takes %s, not %s; %s --help tells more", cmd.Name(), wants, plural(len(args), "argument"), cmd.CommandPath())
+	}
+}
+
+// byFlag are no arguments, for the commands that are told their FILE by --config.
+func byFlag(also string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 1 {
+			return badUsage("%s takes its file by a flag: %s --config %s%s", cmd.Name(), cmd.CommandPath(), args[0], also)
+		}
+		return arguments()(cmd, args)
 	}
 }
 

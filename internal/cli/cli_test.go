@@ -15,6 +15,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/rota-cluster/rota/internal/api"
 	"github.com/rota-cluster/rota/internal/config"
@@ -168,6 +169,11 @@ func TestBadUsage(t *testing.T) {
 		{"a name instead of an address", []string{"explain", "localhost:1", "192.0.2.1"}, 2, `rota: SRC: "localhost:1" is not an address; write e.g. 192.0.2.1, 192.0.2.1:80 or [2001:db8::1]:80 (names are not looked up)`},
 		{"a weight that is none", []string{"weight", "1001"}, 2, `rota: "1001" is not a weight; write a whole number from 0 to 1000`},
 		{"a weight in words", []string{"weight", "half"}, 2, `rota: "half" is not a weight; write a whole number from 0 to 1000`},
+		{"a weight below nothing", []string{"weight", "-5"}, 2, `rota: "-5" is not a weight; write a whole number from 0 to 1000`},
+		{"an unknown flag of weight", []string{"weight", "5", "--nod", "b"}, 2, "rota: unknown flag: --nod; rota weight --help tells the flags"},
+		{"a time without a unit", []string{"drain", "--timeout", "5"}, 2, `rota: invalid argument "5" for "--timeout" flag: 5 has no unit; write e.g. 5ms or 5s; rota drain --help tells the flags`},
+		{"a time that is none", []string{"drain", "--timeout", "abc"}, 2, `rota: invalid argument "abc" for "--timeout" flag: "abc" is not a duration; write e.g. 30s; rota drain --help tells the flags`},
+		{"a file without its flag", []string{"config", "validate", "x.yaml"}, 2, "rota: validate takes its file by a flag: rota config validate --config x.yaml (- is the standard input)"},
 		{"a configuration that is not there", []string{"config", "validate", "--config", dir + "/none"}, 2, dir + "/none: cannot be read: no such file or directory"},
 		{"a daemon with a bad configuration", []string{"run", "--config", bad}, 2, bad + ":1:1: interface: missing; write e.g. interface: eth0 (and 3 more: rota config validate --config " + bad + ")"},
 		{"a daemon without a configuration", []string{"run", "--config", dir + "/none"}, 2, dir + "/none: cannot be read: no such file or directory"},
@@ -229,6 +235,9 @@ func TestKeyGenerate(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	if got := run(t, "version"); got.code != 0 || !strings.HasPrefix(got.out, "rota ") || strings.Count(got.out, "\n") != 1 {
+		t.Errorf("%+v", got)
+	}
+	if got := run(t, "--version"); got != run(t, "version") {
 		t.Errorf("%+v", got)
 	}
 	if got := run(t, "version", "--json"); got.code != 0 || !json.Valid([]byte(got.out)) {
@@ -342,6 +351,44 @@ func TestOrders(t *testing.T) {
 	}
 }
 
+// Orders have an answer that programs can read.
+func TestOrdersInJSON(t *testing.T) {
+	f := &fake{status: *healthy()}
+	socket := f.serve(t)
+	for args, want := range map[string]string{
+		"weight 50":                   `{"order":"weight","node":"node-a","weight":50}`,
+		"weight 0 --node node-b":      `{"order":"weight","node":"node-b","weight":0}`,
+		"drain --node node-b":         `{"order":"drain","node":"node-b","drained":false}`,
+		"drain":                       `{"order":"drain","node":"node-a","drained":false}`,
+		"take 0-3":                    `{"pool":"web","node":"node-a","buckets":4}`,
+		"release 0 --node node-b":     `{"pool":"web","node":"node-b","buckets":1}`,
+		"move --clusterip 1,2 node-b": `{"pool":"web","node":"node-b","buckets":2}`,
+		"reload":                      `{"changed":["node.weight: 50, was 100"]}`,
+	} {
+		got := run(t, append(strings.Fields(args), "--json", "--socket", socket)...)
+		var b bytes.Buffer
+		if err := json.Compact(&b, []byte(got.out)); err != nil || got.code != 0 || b.String() != want {
+			t.Errorf("%s: %+v, want %s", args, got, want)
+		}
+	}
+}
+
+// A pipe gets all of a line; a terminal what fits, and COLUMNS is heard.
+func TestTablesAreAsWideAsAllowed(t *testing.T) {
+	long := strings.Repeat("word ", 30) + "end"
+	findings := []api.Finding{{Name: "disk_space", Answer: "measured", Level: "ok", Text: long}}
+	columns := func(n string) style {
+		p := &program{Env: Env{Stdout: &bytes.Buffer{}, Getenv: func(name string) string { return map[string]string{"COLUMNS": n}[name] }}}
+		return p.style()
+	}
+	if got := findingsText(findings, columns("")); !strings.Contains(got, long+"\n") {
+		t.Errorf("a pipe gets %s", got)
+	}
+	if got := findingsText(findings, columns("100")); utf8.RuneCountInString(strings.Split(got, "\n")[1]) != 100 {
+		t.Errorf("100 columns: %s", got)
+	}
+}
+
 func TestDrainWaits(t *testing.T) {
 	for _, row := range []struct {
 		name string
@@ -388,7 +435,7 @@ func TestAFrozenDaemon(t *testing.T) {
 			t.Parallel()
 			begin := time.Now()
 			got := run(t, append(strings.Fields(args), "--socket", path)...)
-			if want := (result{1, "", "rota: the rota daemon of " + path + " does not answer\n"}); got != want || time.Since(begin) > 20*time.Second {
+			if want := (result{1, "", "rota: the rota daemon of " + path + " does not answer: is it stopped or frozen (SIGSTOP, a debugger), or its host overloaded? its log may tell\n"}); got != want || time.Since(begin) > 20*time.Second {
 				t.Errorf("%+v after %v", got, time.Since(begin))
 			}
 		})

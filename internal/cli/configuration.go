@@ -44,7 +44,7 @@ and the kernel for it is not looked at. Tells at most six errors, each with
 file, line, column, what is wrong and what would be right, and exits with 2 if
 there are any. FILE - is the standard input.`,
 		Example: `  rota config validate --config /etc/rota/rota.yaml`,
-		Args:    arguments(),
+		Args:    byFlag(" (- is the standard input)"),
 		RunE: func(*cobra.Command, []string) error {
 			c, err := p.parse(path)
 			if err != nil {

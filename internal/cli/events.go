@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 
 func (p *program) events() *cobra.Command {
 	var asJSON, follow bool
+	var choice eventChoice
 	cmd := &cobra.Command{
 		Use:   "events",
 		Short: "Tell what has happened, and why",
@@ -23,21 +26,28 @@ func (p *program) events() *cobra.Command {
 is about, what kind of thing, and in words. Of a sign or check that has changed
 the words have the value, the threshold and how ill it was before; the line
 after tells what became of it. The daemon keeps the newest 2048, also over a
-restart (rota restart), and each tells its number (seq).`,
-		Example: `  rota events
-  rota events --follow
+restart (rota restart), and each tells its number (seq).
+
+--since takes how long ago (10m, 1h30m), a time of day (14:05, 14:05:06: the
+last one that was), a day, or both ("2026-01-02 14:05:06", RFC 3339).`,
+		Example: `  rota events --since 10m
+  rota events --follow -n 20
+  rota events --kind sign,check --since 2026-01-02
   rota events --json | jq -r 'select(.kind == "sign") | .text'`,
 		Args: arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			tell := &teller{program: p, asJSON: asJSON}
-			if follow {
-				return tell.follow(cmd.Context())
+			tell := &teller{program: p, asJSON: asJSON, choice: choice}
+			if !follow || choice.newest > 0 {
+				if err := tell.past(cmd.Context()); err != nil || !follow {
+					return err
+				}
 			}
-			return p.client().EventsJSON(cmd.Context(), 0, false, tell.one)
+			return tell.follow(cmd.Context())
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON, one document a line")
 	cmd.Flags().BoolVar(&follow, "follow", false, "and what comes, until interrupted")
+	choice.add(cmd)
 	return cmd
 }
 
@@ -45,9 +55,52 @@ restart (rota restart), and each tells its number (seq).`,
 type teller struct {
 	*program
 	asJSON  bool
-	last    api.Event // the newest that was printed
+	choice  eventChoice
+	last    api.Event // the newest that was heard of
 	resumes bool      // the next should be last again
 	away    bool      // the daemon is, and that was told
+}
+
+// past prints what has happened, or the newest of it.
+func (t *teller) past(ctx context.Context) error {
+	var lines []string
+	seen := map[string]bool{}
+	err := t.client().EventsJSON(ctx, 0, false, func(raw json.RawMessage) error {
+		e, err := readEvent(raw)
+		if err != nil {
+			return err
+		}
+		t.last = e
+		seen[e.Kind] = true
+		if t.choice.takes(&e) {
+			lines = append(lines, t.line(&e, raw))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, kind := range t.choice.kinds {
+		if !seen[kind] {
+			fmt.Fprintf(t.Stderr, "rota: no event of the kind %s is kept; there are some of %s\n", kind, strings.Join(slices.Sorted(maps.Keys(seen)), ", "))
+		}
+	}
+	if n := t.choice.newest; n > 0 && len(lines) > n {
+		lines = lines[len(lines)-n:]
+	}
+	for _, line := range lines {
+		if _, err := fmt.Fprintln(t.Stdout, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func readEvent(raw json.RawMessage) (e api.Event, err error) {
+	if err := json.Unmarshal(raw, &e); err != nil {
+		return e, fmt.Errorf("an event cannot be read: %w", err)
+	}
+	return e, nil
 }
 
 // errAnew: the daemon has begun to count its events anew.
@@ -81,11 +134,11 @@ func (t *teller) follow(ctx context.Context) error {
 	}
 }
 
-// one prints an event, unless it is the one that was printed last.
+// one prints an event if it is chosen, and not the one that was heard of last.
 func (t *teller) one(raw json.RawMessage) error {
-	var e api.Event
-	if err := json.Unmarshal(raw, &e); err != nil {
-		return fmt.Errorf("an event cannot be read: %w", err)
+	e, err := readEvent(raw)
+	if err != nil {
+		return err
 	}
 	t.away = false
 	if t.resumes && e.Seq == t.last.Seq {
@@ -97,12 +150,19 @@ func (t *teller) one(raw json.RawMessage) error {
 		return errAnew
 	}
 	t.last, t.resumes = e, false
-	text := string(raw)
-	if !t.asJSON {
-		text = eventText(&e, t.style())
+	if !t.choice.takes(&e) {
+		return nil
 	}
-	_, err := fmt.Fprintln(t.Stdout, text)
+	_, err = fmt.Fprintln(t.Stdout, t.line(&e, raw))
 	return err
+}
+
+// line is an event as it is printed.
+func (t *teller) line(e *api.Event, raw json.RawMessage) string {
+	if t.asJSON {
+		return string(raw)
+	}
+	return eventText(e, t.style())
 }
 
 // eventTime is to the millisecond: a takeover has a dozen events within a lease.

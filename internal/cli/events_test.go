@@ -43,6 +43,78 @@ func TestEvents(t *testing.T) {
 	}
 }
 
+func TestEventsAreChosen(t *testing.T) {
+	f := &fake{events: happened("a", "b", "c", "d"), more: make(chan struct{})}
+	f.events[1].Kind, f.events[2].Kind = "sign", "check"
+	socket := f.serve(t)
+	at := func(i int) string { return f.events[i].Time.Local().Format(time.DateTime) }
+	for _, row := range []struct {
+		name, args, want, errors string
+	}{
+		{"the newest", "-n 2", "c d", ""},
+		{"more than there are", "--newest 9", "a b c d", ""},
+		{"of one kind", "--kind sign", "b", ""},
+		{"of two kinds", "--kind sign,check", "b c", ""},
+		{"the newest of two kinds", "--kind sign --kind check -n 1", "c", ""},
+		{"since a time", "--since " + strings.Replace(at(2), " ", "T", 1) + f.events[2].Time.Local().Format("Z07:00"), "c d", ""},
+		{"of a kind that nothing is of", "--kind drian", "", "rota: no event of the kind drian is kept; there are some of check, sign, view-active\n"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			got := run(t, append(strings.Fields("events --socket "+socket), strings.Fields(row.args)...)...)
+			var texts []string
+			for line := range strings.Lines(got.out) {
+				texts = append(texts, strings.TrimSpace(line[strings.LastIndex(line, " "):]))
+			}
+			if s := strings.Join(texts, " "); got.code != 0 || s != row.want || got.errors != row.errors {
+				t.Errorf("%q, want %q: %+v", s, row.want, got)
+			}
+		})
+	}
+	t.Run("the newest, and what comes", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		out := &heard{until: map[string]func(){
+			"d": func() {
+				f.mu.Lock()
+				defer f.mu.Unlock()
+				f.events = append(f.events, happened("", "", "", "", "e")[4])
+				close(f.more)
+				f.more = make(chan struct{})
+			},
+			"e": cancel,
+		}}
+		env := Env{Stdin: strings.NewReader(""), Stdout: out, Stderr: &strings.Builder{}, Getenv: func(string) string { return "" }}
+		code := Main(ctx, env, []string{"events", "--follow", "-n", "1", "--socket", socket})
+		if got := strings.Join(out.texts, " "); code != 0 || got != "d e" {
+			t.Errorf("exit %d, heard %q", code, got)
+		}
+	})
+}
+
+func TestParseSince(t *testing.T) {
+	now := time.Date(2026, 3, 2, 0, 10, 0, 0, time.UTC)
+	for word, want := range map[string]time.Time{
+		"10m":                       now.Add(-10 * time.Minute),
+		"1h30m":                     now.Add(-90 * time.Minute),
+		"00:05":                     now.Add(-5 * time.Minute),
+		"23:50":                     now.Add(-20 * time.Minute), // of the day before
+		"23:50:30":                  now.Add(-20*time.Minute + 30*time.Second),
+		"2026-03-01":                time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC),
+		"2026-03-01 12:00":          time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
+		"2026-03-01 12:00:01.500":   time.Date(2026, 3, 1, 12, 0, 1, 5e8, time.UTC), // as the events have it
+		"2026-03-01T12:00:00+01:00": time.Date(2026, 3, 1, 11, 0, 0, 0, time.UTC),
+	} {
+		if got, err := parseSince(word, now); err != nil || !got.Equal(want) {
+			t.Errorf("%s: %v, %v; want %v", word, got, err, want)
+		}
+	}
+	for _, word := range []string{"", "yesterday", "-10m", "10", "25:00"} {
+		if got, err := parseSince(word, now); err == nil {
+			t.Errorf("%q is read as %v", word, got)
+		}
+	}
+}
+
 // Whoever follows is told all of it once, whatever becomes of the daemon.
 func TestFollow(t *testing.T) {
 	for _, row := range []struct {

@@ -2,8 +2,10 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -47,7 +49,7 @@ func whose(node string) string {
 }
 
 func (p *program) drain() *cobra.Command {
-	var wait bool
+	var wait, asJSON bool
 	var timeout time.Duration
 	var r api.DrainRequest
 	cmd := &cobra.Command{
@@ -69,35 +71,43 @@ nobody else serves, it goes on serving, and says that it is degraded.
   rota drain --wait --timeout 30s --node node-b`,
 		Args: arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if cmd.Flags().Changed("timeout") && (timeout < time.Millisecond || timeout > config.MaxDrainTimeout) {
-				return badUsage("--timeout %v: write 1ms to %v", timeout, config.MaxDrainTimeout)
-			}
 			r.TimeoutMS = timeout.Milliseconds()
 			if err := p.client().Drain(cmd.Context(), r); err != nil {
 				return err
 			}
+			name, err := r.Node, error(nil)
 			if wait {
-				return p.waitDrained(cmd.Context(), r.Node, timeout)
+				name, err = p.waitDrained(cmd.Context(), r.Node, timeout)
 			}
-			if r.Node == "" {
-				_, err := fmt.Fprintln(p.Stdout, "draining; rota status tells what is left, rota resume ends it")
-				return err
+			switch {
+			case err != nil:
+			case asJSON:
+				err = p.tellOrder(cmd.Context(), ordered{Order: "drain", Node: name, Drained: &wait})
+			case wait:
+				_, err = fmt.Fprintf(p.Stdout, "drained: nothing is left on %s\n", name)
+			case name == "":
+				_, err = fmt.Fprintln(p.Stdout, "draining; rota status tells what is left, rota resume ends it")
+			default:
+				_, err = fmt.Fprintf(p.Stdout, "%s drains; rota resume%s ends it\n", name, nodeFlag(name))
 			}
-			_, err := fmt.Fprintf(p.Stdout, "%s drains; rota resume%s ends it\n", r.Node, nodeFlag(r.Node))
 			return err
 		},
 	}
 	cmd.Flags().BoolVar(&wait, "wait", false, "return when nothing is left on the node")
-	cmd.Flags().DurationVar(&timeout, "timeout", 0, "cut connections after this `TIME`, not after drain_timeout")
+	cmd.Flags().Var(flagValue{"TIME", func(word string) (err error) {
+		timeout, err = config.ParseDuration(word, time.Millisecond, config.MaxDrainTimeout, "30s")
+		return err
+	}}, "timeout", "cut connections after this `TIME`, not after drain_timeout")
 	cmd.Flags().BoolVar(&r.Force, "force", false, "although no other node serves")
 	cmd.Flags().StringVar(&r.Reason, "reason", "", "one line of `TEXT` for the record")
 	addNode(cmd, &r.Node)
+	orderJSON(cmd, &asJSON)
 	return cmd
 }
 
-// waitDrained returns when the node has nothing left, or does not drain any more.
+// waitDrained returns the node's name when it has nothing left, or an error when it does not drain any more.
 // With a timeout it does not wait for much longer than that.
-func (p *program) waitDrained(ctx context.Context, node string, timeout time.Duration) error {
+func (p *program) waitDrained(ctx context.Context, node string, timeout time.Duration) (string, error) {
 	asked := ctx
 	if timeout > 0 {
 		var cancel context.CancelFunc
@@ -119,19 +129,18 @@ func (p *program) waitDrained(ctx context.Context, node string, timeout time.Dur
 		}
 		switch {
 		case asked.Err() != nil:
-			return fmt.Errorf("stopped waiting; the node drains on, rota resume%s ends it", nodeFlag(node))
+			return "", fmt.Errorf("stopped waiting; the node drains on, rota resume%s ends it", nodeFlag(node))
 		case ctx.Err() != nil:
-			return fmt.Errorf("not drained within %v; rota status tells what is left", timeout+waitGrace)
+			return "", fmt.Errorf("not drained within %v; rota status tells what is left", timeout+waitGrace)
 		case err != nil:
-			return err
+			return "", err
 		case drained:
-			_, err := fmt.Fprintf(p.Stdout, "drained: nothing is left on %s\n", name)
-			return err
+			return name, nil
 		case state != api.Draining:
-			return fmt.Errorf("the drain was ended: %s is %s", name, state)
+			return "", fmt.Errorf("the drain was ended: %s is %s", name, state)
 		case servesOn:
 			if last++; last >= servesOnLooks {
-				return fmt.Errorf("nobody else takes over: %s drains and goes on serving; rota resume%s ends the drain", name, nodeFlag(node))
+				return "", fmt.Errorf("nobody else takes over: %s drains and goes on serving; rota resume%s ends the drain", name, nodeFlag(node))
 			}
 		default:
 			last = 0
@@ -145,6 +154,7 @@ func (p *program) waitDrained(ctx context.Context, node string, timeout time.Dur
 
 func (p *program) resume() *cobra.Command {
 	var node string
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "resume",
 		Short: "End or cancel a drain: take part again",
@@ -159,16 +169,21 @@ Returns when the daemon has accepted.
 			if err := p.client().On(node).Resume(cmd.Context()); err != nil {
 				return err
 			}
+			if asJSON {
+				return p.tellOrder(cmd.Context(), ordered{Order: "resume", Node: node})
+			}
 			_, err := fmt.Fprintf(p.Stdout, "%sresumed\n", whose(node))
 			return err
 		},
 	}
 	addNode(cmd, &node)
+	orderJSON(cmd, &asJSON)
 	return cmd
 }
 
 func (p *program) weight() *cobra.Command {
 	var node string
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "weight N",
 		Short: "Change this node's share against the others'",
@@ -185,15 +200,66 @@ restart keeps it.
 		RunE: func(cmd *cobra.Command, args []string) error {
 			n, err := strconv.ParseUint(args[0], 10, 16)
 			if err != nil || n > config.MaxWeight {
-				return badUsage("%q is not a weight; write a whole number from 0 to %d", args[0], config.MaxWeight)
+				return badWeight(args[0])
 			}
 			if err := p.client().On(node).SetWeight(cmd.Context(), uint16(n)); err != nil {
 				return err
+			}
+			if asJSON {
+				return p.tellOrder(cmd.Context(), ordered{Order: "weight", Node: node, Weight: &n})
 			}
 			_, err = fmt.Fprintf(p.Stdout, "%sweight %d\n", whose(node), n)
 			return err
 		},
 	}
+	// What looks like a flag is a number below 0.
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if at := strings.LastIndex(err.Error(), " in -"); at >= 0 {
+			return badWeight(err.Error()[at+len(" in "):])
+		}
+		return cmd.Parent().FlagErrorFunc()(cmd, err)
+	})
 	addNode(cmd, &node)
+	orderJSON(cmd, &asJSON)
 	return cmd
+}
+
+func badWeight(word string) error {
+	return badUsage("%q is not a weight; write a whole number from 0 to %d", word, config.MaxWeight)
+}
+
+// ordered is an order that was accepted, for programs.
+type ordered struct {
+	Order   string  `json:"order"` // drain, resume, weight
+	Node    string  `json:"node"`  // whom it is for
+	Weight  *uint64 `json:"weight,omitempty"`
+	Drained *bool   `json:"drained,omitempty"` // of drain: whether nothing is left there, which --wait waits for
+}
+
+func orderJSON(cmd *cobra.Command, to *bool) {
+	cmd.Flags().BoolVar(to, "json", false, "write JSON")
+}
+
+// tellOrder names the node that was asked where the order names none.
+func (p *program) tellOrder(ctx context.Context, o ordered) (err error) {
+	if o.Node, err = p.named(ctx, o.Node); err != nil {
+		return err
+	}
+	return p.tellJSON(o)
+}
+
+// named is the node of an order; one without a name is for the node that is asked.
+func (p *program) named(ctx context.Context, node string) (string, error) {
+	if node != "" {
+		return node, nil
+	}
+	st, err := p.client().Status(ctx)
+	return st.Node, err
+}
+
+func (p *program) tellJSON(document any) error {
+	out := json.NewEncoder(p.Stdout)
+	out.SetEscapeHTML(false)
+	out.SetIndent("", "  ")
+	return out.Encode(document)
 }

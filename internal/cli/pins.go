@@ -19,11 +19,13 @@ those of CLUSTERIP did. --pool is needed where there are several pools.`
 type pinFlags struct {
 	request   api.PinsRequest
 	clusterip bool
+	asJSON    bool
 }
 
 func (f *pinFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.request.Pool, "pool", "", "`NAME` of the pool, where there are several")
 	cmd.Flags().BoolVar(&f.clusterip, "clusterip", false, "BUCKETS count from 1")
+	orderJSON(cmd, &f.asJSON)
 }
 
 // buckets as the daemon counts them.
@@ -54,6 +56,9 @@ func (p *program) pins(cmd *cobra.Command, f *pinFlags, buckets string, say func
 	done, err := p.client().Pins(cmd.Context(), f.request)
 	if err != nil {
 		return err
+	}
+	if f.asJSON {
+		return p.tellJSON(done)
 	}
 	return say(p.Stdout, done)
 }

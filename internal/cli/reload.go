@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -27,7 +26,7 @@ meanwhile share what they have in common.`,
 				return err
 			}
 			if asJSON {
-				return json.NewEncoder(p.Stdout).Encode(done)
+				return p.tellJSON(done)
 			}
 			if len(done.Changed) == 0 {
 				_, err := fmt.Fprintln(p.Stdout, "nothing has changed")
@@ -39,6 +38,6 @@ meanwhile share what they have in common.`,
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON")
 	return cmd
 }

@@ -25,7 +25,7 @@ the second one, or if nobody else can take over, it does not wait. SIGUSR2
 makes it restart (see rota restart), SIGHUP read its files again (see rota
 reload).`,
 		Example: `  rota run --config /etc/rota/rota.yaml`,
-		Args:    arguments(),
+		Args:    byFlag(""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var least slog.Level
 			if err := least.UnmarshalText([]byte(level)); err != nil {

@@ -232,7 +232,7 @@ very-very-v~  incompatible    1000  1 d 1 h ago  2001:db8:1111:2222:3333:4444:5~
 		t.Run(row.name, func(t *testing.T) {
 			st := healthy()
 			row.change(st)
-			got := statusText(st, style{})
+			got := statusText(st, style{width: width})
 			if got != row.want[1:] {
 				t.Errorf("got\n%s\nwant\n%s", got, row.want[1:])
 			}
@@ -260,7 +260,7 @@ func TestStatusOfTheLargestCluster(t *testing.T) {
 		st.Nodes = append(st.Nodes, api.Node{Name: name, State: api.Serving, Weight: 100, Self: i == 0})
 		p.Owners[name] = 64
 	}
-	got := statusText(st, style{})
+	got := statusText(st, style{width: width})
 	fits(t, got)
 	if n := strings.Count(got, "\n"); n > 110 {
 		t.Errorf("%d lines:\n%s", n, got)
@@ -270,7 +270,7 @@ func TestStatusOfTheLargestCluster(t *testing.T) {
 func TestColoursAreOnlyColours(t *testing.T) {
 	st := healthy()
 	st.Nodes[2].State = api.Silent
-	coloured, without := statusText(st, style{true}), statusText(st, style{})
+	coloured, without := statusText(st, style{colours: true}), statusText(st, style{})
 	if !strings.Contains(coloured, "\x1b[") || strings.Contains(without, "\x1b[") {
 		t.Error("colours where there should be none, or the reverse")
 	}

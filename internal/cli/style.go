@@ -3,6 +3,7 @@ package cli
 import (
 	"io"
 	"os"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -21,8 +22,11 @@ const (
 	faint paint = "2"
 )
 
-// style knows whether the reader sees colours.
-type style struct{ colours bool }
+// style knows whether the reader sees colours, and how many characters fit into a line.
+type style struct {
+	colours bool
+	width   int // of tables; 0: as much as they need, as in a pipe
+}
 
 func (s style) paint(p paint, text string) string {
 	if !s.colours || p == plain {
@@ -32,9 +36,16 @@ func (s style) paint(p paint, text string) string {
 }
 
 // style of standard output: colours on a terminal, unless NO_COLOR
-// (no-color.org) is set or the terminal is dumb.
+// (no-color.org) is set or the terminal is dumb. Tables are as wide as COLUMNS
+// says, else as the terminal is.
 func (p *program) style() style {
-	return style{isTerminal(p.Stdout) && p.Getenv("NO_COLOR") == "" && p.Getenv("TERM") != "dumb"}
+	s := style{colours: isTerminal(p.Stdout) && p.Getenv("NO_COLOR") == "" && p.Getenv("TERM") != "dumb"}
+	if n, err := strconv.Atoi(p.Getenv("COLUMNS")); err == nil && n > 0 {
+		s.width = n
+	} else if isTerminal(p.Stdout) {
+		s.width = terminalWidth(p.Stdout)
+	}
+	return s
 }
 
 func isTerminal(w io.Writer) bool {
@@ -44,6 +55,16 @@ func isTerminal(w io.Writer) bool {
 	}
 	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
 	return err == nil
+}
+
+// terminalWidth is that of a terminal; one that does not know (a serial line) says 0.
+func terminalWidth(w io.Writer) int {
+	if f, ok := w.(*os.File); ok {
+		if size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err == nil && size.Col > 0 {
+			return int(size.Col)
+		}
+	}
+	return width
 }
 
 // paintLines paints every line of a text on its own.

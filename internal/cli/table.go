@@ -5,7 +5,7 @@ import (
 	"unicode/utf8"
 )
 
-// width is what the terminal of a serial console shows.
+// width is what the terminal of a serial console shows, and good for prose anywhere.
 const width = 80
 
 // column of a table.
@@ -22,7 +22,7 @@ type cell struct {
 }
 
 // table lays rows out in columns two spaces apart, shortening columns that
-// allow it until a row fits into width.
+// allow it until a row fits into the style's width.
 func table(s style, indent string, columns []column, rows [][]cell) string {
 	widths := make([]int, len(columns))
 	total := len(indent) - 2
@@ -34,8 +34,8 @@ func table(s style, indent string, columns []column, rows [][]cell) string {
 		total += widths[i] + 2
 	}
 	for i, c := range columns {
-		if c.least > 0 && total > width {
-			cut := min(total-width, max(0, widths[i]-c.least))
+		if c.least > 0 && s.width > 0 && total > s.width {
+			cut := min(total-s.width, max(0, widths[i]-c.least))
 			widths[i] -= cut
 			total -= cut
 		}

@@ -26,6 +26,10 @@ func Version() string {
 	return "unknown"
 }
 
+func versionText() string {
+	return fmt.Sprintf("rota %s (%s, %s/%s)\n", Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
 func (p *program) version() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -34,7 +38,7 @@ func (p *program) version() *cobra.Command {
 		Example: `  rota version`,
 		Args:    arguments(),
 		RunE: func(*cobra.Command, []string) error {
-			text := fmt.Sprintf("rota %s (%s, %s/%s)\n", Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			text := versionText()
 			if asJSON {
 				raw, err := json.Marshal(map[string]string{"version": Version(), "go": runtime.Version(), "arch": runtime.GOARCH, "estate": daemon.EstateFormat()})
 				if err != nil {

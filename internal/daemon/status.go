@@ -244,8 +244,8 @@ func unequal(own ownership.Status) []api.Warning {
 			continue
 		}
 		tell(api.WarnAddressesDiffer, "pool %s: %s has other addresses than this node; what only one of them has, the other does not serve: give both one file and reload", n.OtherAddresses, n.Name)
-		tell(api.WarnPoolsDiffer, "pool %s: %s does not have it", n.Ours, n.Name)
-		tell(api.WarnPoolsDiffer, "pool %s: this node does not have it, %s does", n.Theirs, n.Name)
+		tell(api.WarnPoolsDiffer, "pool %s: %s does not have it: give both one file and reload", n.Ours, n.Name)
+		tell(api.WarnPoolsDiffer, "pool %s: this node does not have it, %s does: give both one file and reload", n.Theirs, n.Name)
 	}
 	return ws
 }
