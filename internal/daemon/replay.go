@@ -17,6 +17,10 @@ import (
 // view asks for one in each pool.
 const replaysWaiting = ownership.MaxPools
 
+// roundTrip is how long a takeover waits with its replay. Whom the lost node answered last goes
+// on within it, and all see that: else two would have answered him.
+const roundTrip = 20 * time.Millisecond
+
 // replayer sends kept SYNs again when the state machine says that nobody has
 // answered them. It does so beside the loop, which must not wait for it.
 type replayer struct {
@@ -38,6 +42,7 @@ type replay struct {
 	buckets ownership.Bitmap
 	since   ownership.Time
 	handOn  bool
+	due     time.Time
 }
 
 func newReplayer(node string, h *host, events *journal, log *slog.Logger) *replayer {
@@ -51,6 +56,9 @@ func newReplayer(node string, h *host, events *journal, log *slog.Logger) *repla
 func (r *replayer) ask(o replay) {
 	if r.off.Load() && !o.handOn {
 		return
+	}
+	if o.due = time.Now(); !o.handOn {
+		o.due = o.due.Add(roundTrip)
 	}
 	select {
 	case r.asked <- o:
@@ -66,6 +74,11 @@ func (r *replayer) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case o := <-r.asked:
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(time.Until(o.due)):
+			}
 			if err := r.carryOut(o); err != nil {
 				r.log.Warn("clients have to ask again", "pool", o.name, "error", err)
 			}
