@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -124,6 +125,39 @@ func TestAnotherConfiguration(t *testing.T) {
 	})
 	if words := logOf(t, n); !strings.Contains(words, "drains before it restarts") {
 		t.Errorf("does not say that it drains:\n%s", words)
+	}
+}
+
+// TestARestartKeepsOrders, and the journal, on a node that owns nothing: it is held like any other; and
+// where it has to start anew it goes by them all the same.
+func TestARestartKeepsOrders(t *testing.T) {
+	c := started(t, lab.Options{Nodes: 2})
+	n, other := c.Node(0), c.Node(1)
+	order(t, "weight", "50", "--socket", n.Socket())
+	order(t, "drain", "--wait", "--reason", "new kernel", "--socket", n.Socket())
+	asked := statuses(t, n)[0]
+	stands := func(what string) {
+		t.Helper()
+		if s := statuses(t, n)[0]; s.State != api.Draining || !slices.Equal(self(s).Health, []string{"drains: new kernel"}) || !warns(s, api.WarnWeight, "weight 50 by order") {
+			t.Errorf("%s: %s, %q, %v", what, s.State, self(s).Health, s.Warnings)
+		}
+		if words := order(t, "events", "--socket", n.Socket()); !strings.Contains(words, "weight in pool "+asked.Pools[0].Name+": 50, was 100") {
+			t.Errorf("%s: the journal has forgotten the weight:\n%s", what, words)
+		}
+	}
+	order(t, "restart", "--wait", "--socket", n.Socket())
+	stands("held")
+	if was, is := self(asked), self(statuses(t, n)[0]); was.Incarnation != is.Incarnation {
+		t.Errorf("incarnation %d, was %d: it has started anew", is.Incarnation, was.Incarnation)
+	}
+	if words := order(t, "events", "--socket", other.Socket()); strings.Contains(words, "goodbye") {
+		t.Errorf("the other heard a goodbye:\n%s", words)
+	}
+	edit(t, n, "interface: ", "datapath: tc\nquorum: majority\nexpected_nodes: 2\ninterface: ")
+	order(t, "restart", "--wait", "--socket", n.Socket())
+	stands("anew")
+	if was, is := self(asked), self(statuses(t, n)[0]); was.Incarnation == is.Incarnation {
+		t.Error("it has not started anew")
 	}
 }
 

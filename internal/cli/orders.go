@@ -159,7 +159,7 @@ func (p *program) resume() *cobra.Command {
 		Use:   "resume",
 		Short: "End or cancel a drain: take part again",
 		Long: `End or cancel a drain: this node takes its share again. Open connections go on.
-Returns when the daemon has accepted.
+Returns when the daemon has accepted. Refused while the daemon stops.
 
 ` + nodeHelp,
 		Example: `  rota resume

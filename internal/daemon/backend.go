@@ -49,6 +49,7 @@ func (l *loop) carryOn(e *estate, own ownership.Config) error {
 	}
 	l.node, l.carriesOn, l.heard = node, e.Node.Now, true
 	l.state, l.stateSince, l.sent = node.State(), e.Since, e.Beats
+	l.first = []ownership.Event{ownership.Unhold{}}
 	copy(l.lingering.since, e.Lingering)
 	l.events.resume(e.Events)
 	return nil

@@ -56,6 +56,7 @@ type daemon struct {
 	inner   context.Context
 	end     context.CancelCauseFunc // of the loop
 	leaving atomic.Bool             // it stops or restarts
+	orders  standing                // for a loop that does not carry on
 	unfit   string                  // what the daemon before this one found wrong with the host
 }
 
@@ -169,7 +170,7 @@ func (d *daemon) runOn(ctx context.Context, signals Signals) (err error) {
 }
 
 // settle sets up the host and what talks to the peers: in the place of a daemon that
-// restarted, if it has left what can be carried on, or anew.
+// restarted, if it has left what can be carried on, or anew, but by the orders that stand.
 func (d *daemon) settle(keys config.Keys, link netcfg.Link, frames *netcfg.FrameCounter) error {
 	left, err := findEstate(d.file(), link)
 	if err == nil {
@@ -178,13 +179,28 @@ func (d *daemon) settle(keys config.Keys, link netcfg.Link, frames *netcfg.Frame
 			return nil
 		}
 	}
+	planned := errors.Is(err, errStartsAnew)
 	if !errors.Is(err, errNothingLeft) {
-		if failed := takeEstate(d.file()); !errors.Is(failed, fs.ErrNotExist) {
-			err = errors.Join(err, failed)
+		failed := takeEstate(d.file())
+		if errors.Is(failed, fs.ErrNotExist) {
+			failed = nil
 		}
-		d.log.Warn("cannot carry on after the restart, starts anew", "because", err)
+		if err = errors.Join(err, failed); !planned || failed != nil {
+			d.log.Warn("cannot carry on after the restart, starts anew", "because", err)
+		}
 	}
-	return d.settleWith(nil, keys, link, frames)
+	if left != nil {
+		d.orders = left.Orders
+		d.events.resume(left.Events)
+	}
+	if err := d.settleWith(nil, keys, link, frames); err != nil {
+		return err
+	}
+	d.loop.first = d.orders.again(d.file().Node.Weight)
+	if left != nil {
+		d.loop.restarted = "starts anew after a restart of the daemon"
+	}
+	return nil
 }
 
 // settleWith leaves nothing behind if it fails, but what it was to carry on.
@@ -332,6 +348,7 @@ func (d *daemon) serve(ctx context.Context, socket net.Listener, signals Signals
 		"interface", d.host.link.Name, "datapath", d.host.attachment.Mode().String(), "because", d.host.attachment.Reason())
 	d.logKeys("has read the key file")
 	err := d.loop.run(outer)
+	d.orders = d.loop.standing(d.file().Node.Weight)
 	if errors.Is(err, errGone) {
 		err = fmt.Errorf("interface %s: %w", d.host.link.Name, err)
 	}
@@ -348,6 +365,7 @@ func (d *daemon) serve(ctx context.Context, socket net.Listener, signals Signals
 	}
 	d.log.Info("stopped")
 	if err == nil && errors.Is(context.Cause(outer), errReplaced) {
+		d.leaveWord()
 		return errReplaced
 	}
 	return err

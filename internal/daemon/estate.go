@@ -40,11 +40,14 @@ type estate struct {
 	Cluster   string
 	Interface int
 
-	Node      *ownership.Snapshot
+	Node      *ownership.Snapshot // nil: the next daemon starts anew
 	Lingering []map[uint32]ownership.Time
-	Events    []api.Event
 	Beats     uint64
 	Since     time.Time // of the state
+
+	// What the next daemon goes by even if it cannot carry on.
+	Orders standing
+	Events []api.Event
 }
 
 // asleep is for how long the host has been suspended since its boot.
@@ -56,17 +59,27 @@ func asleep() (time.Duration, error) {
 	return time.Duration(boot.Nano() - running.Nano()).Round(time.Millisecond), nil
 }
 
-// leave writes down what the next daemon needs. Nothing may change after it.
+// leave writes down what the next daemon needs to carry on. Nothing may change after it.
 func (d *daemon) leave() error {
 	l := d.loop
+	return d.leaveTo(estate{Node: l.node.Snapshot(), Lingering: l.lingering.since, Beats: l.sent, Since: l.stateSince})
+}
+
+// leaveWord writes down what the next daemon, which starts anew, needs to know. The loop has ended.
+func (d *daemon) leaveWord() {
+	if err := d.leaveTo(estate{}); err != nil {
+		d.log.Warn("the next daemon will not know what was ordered of this one, and what happened", "error", err)
+	}
+}
+
+func (d *daemon) leaveTo(e estate) error {
 	slept, err := asleep()
 	if err != nil {
 		return err
 	}
-	text, err := json.Marshal(estate{
-		Format: EstateFormat(), Boot: bootID(), Asleep: slept, Cluster: d.file().Cluster, Interface: d.host.link.Index,
-		Node: l.node.Snapshot(), Lingering: l.lingering.since, Events: l.events.all(), Beats: l.sent, Since: l.stateSince,
-	})
+	e.Format, e.Boot, e.Asleep, e.Cluster, e.Interface = EstateFormat(), bootID(), slept, d.file().Cluster, d.host.link.Index
+	e.Orders, e.Events = d.loop.standing(d.file().Node.Weight), d.events.all()
+	text, err := json.Marshal(e)
 	if err != nil {
 		return err
 	}
@@ -75,11 +88,15 @@ func (d *daemon) leave() error {
 
 func estatePath(cfg *config.Config) string { return filepath.Join(cfg.StateDir, estateFile) }
 
-// errNothingLeft: the daemon before did not restart, it ended.
-var errNothingLeft = errors.New("nothing is left")
+var (
+	// errNothingLeft: the daemon before did not restart, it ended.
+	errNothingLeft = errors.New("nothing is left")
+	// errStartsAnew: it restarted, and meant the next one to start anew.
+	errStartsAnew = errors.New("starts anew")
+)
 
 // findEstate reads what the daemon before has left; the error tells why it cannot be
-// carried on. The caller has the interface's lock.
+// carried on, and beside it is what counts all the same. The caller has the interface's lock.
 func findEstate(cfg *config.Config, link netcfg.Link) (*estate, error) {
 	path := estatePath(cfg)
 	text, err := os.ReadFile(path)
@@ -93,6 +110,9 @@ func findEstate(cfg *config.Config, link netcfg.Link) (*estate, error) {
 	if err := json.Unmarshal(text, &l); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	if l.Boot == "" || l.Boot != bootID() || l.Cluster != cfg.Cluster {
+		l.Orders, l.Events = standing{}, nil // of another life
+	}
 	return &l, l.check(cfg, link)
 }
 
@@ -105,6 +125,8 @@ func (l *estate) check(cfg *config.Config, link netcfg.Link) error {
 	switch {
 	case err != nil:
 		return err
+	case l.Node == nil:
+		return errStartsAnew
 	case l.Format != EstateFormat():
 		return fmt.Errorf("it was left in format %s, this version of rota has %s", l.Format, EstateFormat())
 	case l.Boot == "" || l.Boot != bootID():
@@ -115,7 +137,7 @@ func (l *estate) check(cfg *config.Config, link netcfg.Link) error {
 		return fmt.Errorf("the cluster was %s before", l.Cluster)
 	case l.Interface != link.Index:
 		return errors.New("the interface is another one")
-	case l.Node == nil || len(l.Lingering) != len(cfg.Pools) || now() >= l.Node.LeaseUntil:
+	case len(l.Lingering) != len(cfg.Pools) || now() >= l.Node.LeaseUntil:
 		return errors.New("it comes too late: the lease is over")
 	}
 	return nil

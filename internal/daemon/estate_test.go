@@ -6,9 +6,11 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/rota-cluster/rota/internal/api"
 	"github.com/rota-cluster/rota/internal/config"
 	"github.com/rota-cluster/rota/internal/netcfg"
 	"github.com/rota-cluster/rota/internal/ownership"
@@ -63,6 +65,46 @@ func TestAnEstateIsTakenOnceAndInTime(t *testing.T) {
 		if _, err := findEstate(cfg, link); !errors.Is(err, errNothingLeft) {
 			t.Errorf("%s: taken twice: %v", row.what, err)
 		}
+	}
+}
+
+// What operators ordered, and what happened, outlives whatever keeps the next daemon from
+// carrying on, but not the host's boot.
+func TestOrdersOutliveWhatCannotBeCarriedOn(t *testing.T) {
+	cfg := &config.Config{Cluster: "web", StateDir: t.TempDir(), Pools: make([]config.Pool, 1)}
+	left := func(boot string, node *ownership.Snapshot) (*estate, error) {
+		t.Helper()
+		text, err := json.Marshal(estate{
+			Format: EstateFormat(), Boot: boot, Cluster: "web", Interface: 7, Node: node,
+			Orders: standing{Drain: &ownership.Drain{Reason: "new kernel", Timeout: time.Minute}, Weight: 50, Filed: 100},
+			Events: []api.Event{{Seq: 7, Text: "drains"}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := replaceFile(estatePath(cfg), string(text)); err != nil {
+			t.Fatal(err)
+		}
+		return findEstate(cfg, netcfg.Link{Index: 7})
+	}
+	drain := ownership.Drain{Reason: "new kernel", Timeout: time.Minute}
+	weight := ownership.Command{Order: ownership.Order{Kind: ownership.OrderWeight, Weight: 50}}
+
+	l, err := left(bootID(), nil)
+	if !errors.Is(err, errStartsAnew) {
+		t.Errorf("a start that was meant to be anew: %v", err)
+	}
+	if got := l.Orders.again(100); len(l.Events) != 1 || !slices.Equal(got, []ownership.Event{weight, drain}) {
+		t.Errorf("stands: %+v, events: %+v", got, l.Events)
+	}
+	if got := l.Orders.again(80); !slices.Equal(got, []ownership.Event{drain}) {
+		t.Errorf("with another weight in the file: %+v", got)
+	}
+	if l, err = left(bootID(), &ownership.Snapshot{LeaseUntil: now()}); err == nil || errors.Is(err, errStartsAnew) || len(l.Orders.again(100)) != 2 {
+		t.Errorf("too late: %v, %+v", err, l)
+	}
+	if l, _ = left("another", nil); len(l.Orders.again(100))+len(l.Events) != 0 {
+		t.Errorf("after a boot: %+v", l)
 	}
 }
 

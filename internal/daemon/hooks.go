@@ -129,6 +129,9 @@ func (h *herald) settle(state ownership.State, status func() ownership.Status) {
 // that follow from it come after it.
 func (h *herald) whyState(s ownership.Status) string {
 	for _, n := range h.notes {
+		if n.Node != "" && n.Kind != ownership.NoteDuplicateName {
+			continue // of another's state
+		}
 		switch n.Kind {
 		case ownership.NoteDrain, ownership.NoteResume, ownership.NoteLeaseLost, ownership.NoteStandby, ownership.NoteDeaf,
 			ownership.NoteDuplicateName, ownership.NoteStopped:

@@ -50,6 +50,8 @@ type loop struct {
 	promised        *promised
 	holding         func(error) error // what follows the answer to Hold; nil: nobody asked
 	carriesOn       ownership.Time    // what a daemon has left that stopped then; 0: none
+	restarted       string            // what became of a restart before; "": there was none
+	first           []ownership.Event // before anything is heard
 	interval        time.Duration
 	lease           time.Duration
 	pools           []string
@@ -105,8 +107,13 @@ func (l *loop) run(ctx context.Context) error {
 	l.began = datapath.Now()
 	defer context.AfterFunc(ctx, l.tx.Interrupt)()
 	if l.carriesOn != 0 {
-		l.record(ownership.Note{Kind: ownership.NoteHold, Text: fmt.Sprintf("goes on after a restart of the daemon, which took %v", (l.began - l.carriesOn).Round(time.Millisecond))})
-		if err := l.step(ownership.Unhold{}); err != nil {
+		l.restarted = fmt.Sprintf("goes on after a restart of the daemon, which took %v", (l.began - l.carriesOn).Round(time.Millisecond))
+	}
+	if l.restarted != "" {
+		l.record(ownership.Note{Kind: ownership.NoteHold, Text: l.restarted})
+	}
+	for _, ev := range l.first {
+		if err := l.step(ev); err != nil {
 			return err
 		}
 	}

@@ -64,15 +64,21 @@ func (d *daemon) restart(ctx context.Context) error {
 	if err != nil {
 		return api.Refused("%v; this daemon goes on", err)
 	}
+	var refused error
+	if stranger == "" {
+		if refused = d.hold(ctx); refused == nil {
+			return nil
+		}
+	}
 	own, err := d.ownStatus(ctx)
 	if err != nil {
 		return err
 	}
 	switch owned, lingering := left(own); {
-	case owned+lingering == 0:
+	case owned+lingering == 0: // nothing breaks
 		d.end(errReplaced)
-	case stranger == "":
-		return d.hold(ctx)
+	case refused != nil:
+		return refused
 	case !takesOver(own):
 		return api.Refused("%s, and nobody else can take over meanwhile: connections would break; if they may, stop the service and start it again", stranger)
 	default:

@@ -76,7 +76,7 @@ func (d *daemon) drainFor(ctx context.Context, reason string) (own ownership.Sta
 		if owned, lingering := left(own); owned+lingering == 0 || !takesOver(own) {
 			return nil
 		}
-		return d.loop.step(ownership.Drain{Reason: reason})
+		return d.loop.step(ownership.Retire{Reason: reason})
 	})
 	return own, err
 }

@@ -55,6 +55,25 @@ func (n *Node) drain(o Order) {
 	n.setDrainTimeout(o.Timeout)
 }
 
+// DrainInForce is the drain that an operator has ordered, if one is in force.
+func (n *Node) DrainInForce() (d Drain, on bool) {
+	return Drain{Reason: n.drainWhy, Timeout: n.desk.drainTimeout}, n.draining
+}
+
+// drainWords begin the line that tells others of a drain.
+const drainWords = "drains: "
+
+// retire hands over for good. A drain that was ordered stands beside it: the next
+// daemon may have to go on with it.
+func (n *Node) retire(why string) {
+	n.retires, n.changed = why, true
+	n.giveUpAsking(n.takesNoOrders())
+	n.note(NoteDrain, "", "%s", drainWords+why)
+}
+
+// takesNoOrders is why no order counts that says what the node carries.
+func (n *Node) takesNoOrders() string { return n.retires + ": it takes no more orders" }
+
 func (n *Node) setDrainTimeout(t Time) {
 	n.desk.drainTimeout = t
 	n.out = append(n.out, DrainTimeout{t})
@@ -92,6 +111,8 @@ func (n *Node) stays(asker Ref) string {
 	switch {
 	case n.draining:
 		return "drains"
+	case n.retires != "":
+		return "is about to stop"
 	case n.state() != StateServing:
 		return "is " + n.state().String()
 	case !n.hasWeight():

@@ -57,6 +57,7 @@ type Node struct {
 	draining bool   // by order
 	drainWhy string // in the order's words
 	unfit    string // why this host cannot serve; "": it can
+	retires  string // why its daemon is about to end; "": it is not
 	stopped  bool
 	weights  []uint16
 	shares   []uint16  // what this node's health leaves of the weights, in percent
@@ -202,12 +203,15 @@ func (n *Node) Step(now Time, ev Event) []Effect {
 		n.setHealth(e)
 	case Drain:
 		n.setDraining(true, e.Reason)
+		n.setDrainTimeout(e.Timeout)
 	case Command:
 		n.command(e)
 	case OrderPins:
 		n.orderPins(e)
 	case Resume:
 		n.setDraining(false, "")
+	case Retire:
+		n.retire(e.Reason)
 	case Unfit:
 		n.setUnfit(e.Why)
 	case Live:
@@ -361,15 +365,18 @@ func (n *Node) setUnfit(why string) {
 }
 
 // ownWords are why this node drains and what ails it, for people at any node.
-func (n *Node) ownWords() []string {
-	if !n.draining {
-		return n.health.Lines
+func (n *Node) ownWords() (words []string) {
+	if n.retires != "" {
+		words = append(words, drainWords+n.retires)
 	}
-	return append([]string{"drains: " + n.drainWhy}, n.health.Lines...)
+	if n.draining {
+		words = append(words, drainWords+n.drainWhy)
+	}
+	return append(words, n.health.Lines...)
 }
 
 // leaves: wants to own nothing.
-func (n *Node) leaves() bool { return n.draining || n.unfit != "" }
+func (n *Node) leaves() bool { return n.draining || n.unfit != "" || n.retires != "" }
 
 func (n *Node) keepLive(pool int, live Bitmap) {
 	if pool < 0 || pool >= len(n.lingers) {

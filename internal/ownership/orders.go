@@ -189,6 +189,10 @@ func (n *Node) heardNames() string {
 
 // obey does what this node is ordered to, now or when another has said that it stays.
 func (n *Node) obey(by giver, o Order) {
+	if n.retires != "" && o.Kind != OrderStay {
+		n.answer(by, n.takesNoOrders())
+		return
+	}
 	switch o.Kind {
 	case OrderDrain:
 		n.drainFor(by, o)

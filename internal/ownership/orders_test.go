@@ -131,3 +131,41 @@ func TestOrdersThatCannotBeAnswered(t *testing.T) {
 		t.Errorf("to one that has left: %v, %q", done.Outcome, done.Why)
 	}
 }
+
+// TestWhoRetiresTakesNoOrders: whatever came before, the node hands over and ends. What
+// was ordered of it before stands beside that, for the next daemon.
+func TestWhoRetiresTakesNoOrders(t *testing.T) {
+	const why = "the daemon stops: it takes no more orders"
+	w := three(t)
+	w.run(time.Second, nil)
+	w.give("b", "", Order{Kind: OrderWeight, Weight: 50})
+	w.give("b", "", Order{Kind: OrderDrain, Reason: "new kernel", Timeout: time.Minute})
+	w.step("b", Retire{Reason: "the daemon stops"})
+	for _, row := range []struct {
+		name, at, why string
+		order         Order
+	}{
+		{"resume", "b", why, Order{Kind: OrderResume}},
+		{"resume, from afar", "a", "b refuses: " + why, Order{Kind: OrderResume}},
+		{"drain", "b", why, Order{Kind: OrderDrain, Force: true}},
+		{"weight", "c", "b refuses: " + why, Order{Kind: OrderWeight, Weight: 10}},
+	} {
+		if done := w.give(row.at, "b", row.order); done.Outcome != Refused || done.Why != row.why {
+			t.Errorf("%s: %v, %q", row.name, done.Outcome, done.Why)
+		}
+	}
+	w.run(time.Second, nil)
+	b := w.nodes["b"].n
+	if b.state() != StateDraining || b.owns() {
+		t.Errorf("%v, owns %v", b.state(), b.owns())
+	}
+	if drain, on := b.DrainInForce(); !on || drain != (Drain{Reason: "new kernel", Timeout: time.Minute}) || b.Carries() != 50 {
+		t.Errorf("stands: %+v, %v, weight %d", drain, on, b.Carries())
+	}
+	if done := w.give("c", "", Order{Kind: OrderDrain}); done.Outcome != Accepted {
+		t.Errorf("a still serves, but c may not drain: %q", done.Why)
+	}
+	if done := w.give("a", "", Order{Kind: OrderDrain}); done.Outcome != Refused {
+		t.Error("a is told that one who retires stays")
+	}
+}

@@ -335,10 +335,16 @@ type (
 		Lines   []string   // for people
 		Why     [][]string // in every pool: what the share is for, the worst first, empty if all is well
 	}
-	// Drain hands over everything.
-	Drain struct{ Reason string }
+	// Drain hands over everything, by an order that has been accepted before. Timeout is as in Order.
+	Drain struct {
+		Reason  string
+		Timeout time.Duration
+	}
 	// Resume ends a drain: the node takes part again.
 	Resume struct{}
+	// Retire hands over everything because the daemon is to end. There is no way back: no
+	// order is obeyed any more that says what the node carries.
+	Retire struct{ Reason string }
 	// Unfit: this host cannot serve, for the reason given; "" is that it can again. The
 	// node hands over as in a drain, and serves on if nobody else can.
 	Unfit struct{ Why string }
@@ -366,6 +372,7 @@ func (Reconfigure) event()  {}
 func (SetHealth) event()    {}
 func (Drain) event()        {}
 func (Resume) event()       {}
+func (Retire) event()       {}
 func (Unfit) event()        {}
 func (Live) event()         {}
 func (Hold) event()         {}
