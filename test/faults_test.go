@@ -184,6 +184,24 @@ func TestAPartitionWithoutQuorum(t *testing.T) {
 	}
 }
 
+// TestACableIsPulled: with nobody heard the node looks like the survivor, so it says
+// above all that it has no carrier.
+func TestACableIsPulled(t *testing.T) {
+	c := started(t, lab.Options{Nodes: 2})
+	lost, other := c.Node(1), c.Node(0)
+	must(t, lost.Unplug())
+	c.until(lost, "no carrier", func(s *api.Status) bool { return warns(s, api.WarnNoCarrier, "NO CARRIER on eth0") })
+	c.until(lost, "alone, and degraded", func(s *api.Status) bool {
+		return s.State == api.Serving && s.Degraded && warns(s, api.WarnNoCarrier, "NO CARRIER")
+	})
+	c.even(other)
+	c.answeredBy(c.Client(), other)
+	must(t, lost.Heal())
+	c.until(lost, "a carrier", func(s *api.Status) bool { return !warns(s, api.WarnNoCarrier, "") })
+	c.even(lost, other)
+	c.answeredBy(c.Client(), lost, other)
+}
+
 // TestAnInterfaceThatGoesDownAndUp: the other node takes over, and the node
 // serves again when it is up.
 //
@@ -195,7 +213,7 @@ func TestAnInterfaceThatGoesDownAndUp(t *testing.T) {
 	lost, other := c.Node(1), c.Node(0)
 	enough := c.asking(c.Client())
 	must(t, lost.Host().SetLink(false))
-	c.until(lost, "nothing owned", func(s *api.Status) bool { return !owning(s) })
+	c.until(lost, "nothing owned", func(s *api.Status) bool { return !owning(s) && warns(s, api.WarnNoCarrier, "eth0 is DOWN") })
 	c.even(other)
 	c.answeredBy(c.Client(), other)
 	must(t, lost.Host().SetLink(true))

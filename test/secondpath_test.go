@@ -121,6 +121,11 @@ func TestTheSecondNetworkFails(t *testing.T) {
 	release := c.hold(c.Shared()[0], 60)
 	enough := c.asking(c.Client())
 	c.judged(func() {
+		must(t, c.Node(1).UnplugSecond())
+		c.until(c.Node(1), "no carrier on its second interface", func(s *api.Status) bool { return warns(s, api.WarnSecondPath, "no carrier") })
+		for _, n := range c.Others(c.Node(1)) {
+			c.until(n, "who does not come by the second path", func(s *api.Status) bool { return warns(s, api.WarnSecondPath, c.Node(1).Name()+" (not for") })
+		}
 		for _, n := range c.Nodes() {
 			must(t, n.UnplugSecond())
 		}

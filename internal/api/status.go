@@ -290,7 +290,10 @@ const WarnNoReplay = "no-replay"
 // WarnForwarded: the host passes on connections to a shared address, and the programs cannot ask conntrack for them.
 const WarnForwarded = "forwarded"
 
-// WarnSecondPath: an interface of heartbeat.interfaces does not work.
+// WarnNoCarrier: no frame can leave or reach the service's interface.
+const WarnNoCarrier = "no-carrier"
+
+// WarnSecondPath: an interface of heartbeat.interfaces does not work, or a peer does not come by it.
 const WarnSecondPath = "second-path"
 
 // WarnMute: this node's beats do not leave it.

@@ -71,6 +71,11 @@ func troubles(st *api.Status) []trouble {
 	say := func(p paint, format string, args ...any) {
 		out = append(out, trouble{p, fmt.Sprintf(format, args...)})
 	}
+	for _, w := range st.Warnings {
+		if w.Code == api.WarnNoCarrier {
+			say(bad, "%s", w.Text)
+		}
+	}
 	if st.ServesOn() {
 		say(bad, "this node drains, but nobody else can take over: it goes on serving")
 	} else if what, ok := stateMeaning[st.State]; ok {
@@ -120,8 +125,8 @@ func troubles(st *api.Status) []trouble {
 
 func severity(p paint) int { return slices.Index([]paint{bad, warn, good, plain}, p) }
 
-// toldAlready are the warnings that say what the numbers tell.
-var toldAlready = []string{api.WarnNotServing, api.WarnPeerSilent, api.WarnPeerIncompatible, api.WarnOneWay, api.WarnServesOn}
+// toldAlready are the warnings that say what the numbers tell, and what comes first.
+var toldAlready = []string{api.WarnNotServing, api.WarnPeerSilent, api.WarnPeerIncompatible, api.WarnOneWay, api.WarnServesOn, api.WarnNoCarrier}
 
 // whyNot is the daemon's reason for not serving.
 func whyNot(st *api.Status) string {

@@ -33,6 +33,7 @@ func newLoop(cfg *config.Config, h *host, own ownership.Config, tx *peer.Transpo
 		keepIncarnation: func(n uint64) error { return writeIncarnation(filepath.Join(cfg.StateDir, incarnationFile), n) },
 		events:          events, herald: newHerald(cfg, tell), strangers: newStrangers(h.addresses(), log),
 		name: cfg.Node.Name, frameCounter: h.frames, interval: cfg.Heartbeat.Interval, lease: cfg.Heartbeat.Lease,
+		second:   secondHeard{},
 		commands: commands{waiting: map[uint64]chan ownership.CommandDone{}},
 		sockets:  make(chan socketLook, 1), orders: make(chan func() error, ordersWaiting), done: make(chan struct{}),
 	}

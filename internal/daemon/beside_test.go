@@ -40,7 +40,7 @@ func TestAnInterfaceThatComesAndGoes(t *testing.T) {
 	log := &logbook{}
 	cfg := &config.Config{Heartbeat: config.Heartbeat{Interfaces: []string{"eth1"}, Port: config.DefaultBeatPort}}
 	open := func(peer.Payload) *ownership.Beat { return &ownership.Beat{Seq: 1} }
-	d := newDetours(cfg, shared, netip.Addr{}, open, func() {}, slog.New(slog.NewTextHandler(log, nil)))
+	d := newDetours(cfg, shared, netip.Addr{}, open, func() {}, func(string) {}, slog.New(slog.NewTextHandler(log, nil)))
 
 	ctx, cancel := context.WithCancel(context.Background())
 	here.Go(func() error { // run's only goroutine, on a thread inside the namespace

@@ -275,7 +275,7 @@ func (d *daemon) connect(keys config.Keys, left *estate) error {
 		return errors.Join(err, tx.Close())
 	}
 	d.tx, d.forwarded = tx, newForwarded(d.host.data, d.log)
-	d.detours = newDetours(cfg, d.host.addresses(), source, d.openDetoured, tx.Interrupt, d.log)
+	d.detours = newDetours(cfg, d.host.addresses(), source, d.openDetoured, tx.Interrupt, d.linkSaid, d.log)
 	own := ownershipConfig(cfg, d.host, self, source, keys.Hash)
 	own.Pins = d.pins.recall()
 	promises := newPromised(cfg.StateDir, d.log)
@@ -369,6 +369,11 @@ func (d *daemon) serve(ctx context.Context, socket net.Listener, signals Signals
 		return errReplaced
 	}
 	return err
+}
+
+// linkSaid keeps what becomes of an interface that beats go by. It does not wait for the loop.
+func (d *daemon) linkSaid(text string) {
+	d.events.add(api.Event{Time: time.Now(), Kind: eventLink, Node: d.file().Node.Name, Text: text})
 }
 
 // openService is for what comes on the service interface.

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -41,6 +42,7 @@ type detours struct {
 	start  func(*beside) // nil: not running
 
 	open      func(peer.Payload) *ownership.Beat
+	said      func(text string) // as an event
 	arrived   chan arrival
 	interrupt func() // the loop's wait
 	overruns  atomic.Uint64
@@ -54,11 +56,11 @@ type arrival struct {
 
 // newDetours makes what the configuration asks for. own is the node's own
 // address; if it has none, there is no unicast.
-func newDetours(cfg *config.Config, shared []netip.Addr, own netip.Addr, open func(peer.Payload) *ownership.Beat, interrupt func(), log *slog.Logger) *detours {
-	d := &detours{log: log, port: cfg.Heartbeat.Port, open: open, arrived: make(chan arrival, beatsWaiting), interrupt: interrupt}
+func newDetours(cfg *config.Config, shared []netip.Addr, own netip.Addr, open func(peer.Payload) *ownership.Beat, interrupt func(), said func(string), log *slog.Logger) *detours {
+	d := &detours{log: log, port: cfg.Heartbeat.Port, open: open, said: said, arrived: make(chan arrival, beatsWaiting), interrupt: interrupt}
 	d.use(cfg.Heartbeat.Interfaces, shared)
 	if own.IsValid() {
-		d.direct = &direct{complaint: complaint{log: log, what: "heartbeat by unicast"}, own: own, port: cfg.Heartbeat.Port}
+		d.direct = &direct{complaint: complaint{log: log, said: said, what: "heartbeat by unicast"}, own: own, port: cfg.Heartbeat.Port}
 	}
 	return d
 }
@@ -99,7 +101,7 @@ func (d *detours) use(interfaces []string, shared []netip.Addr) {
 			now = append(now, d.beside[i])
 			continue
 		}
-		b := &beside{complaint: complaint{log: d.log, what: "heartbeat on " + name}, name: name, port: d.port}
+		b := &beside{complaint: complaint{log: d.log, said: d.said, what: "heartbeat on " + name}, name: name, port: d.port}
 		b.setAddresses(shared)
 		if now = append(now, b); d.start != nil {
 			d.start(b)
@@ -111,6 +113,18 @@ func (d *detours) use(interfaces []string, shared []netip.Addr) {
 		}
 	}
 	d.beside = now
+}
+
+// any tells whether there are paths by other interfaces.
+func (d *detours) any() bool {
+	all, _ := d.paths()
+	return len(all) > 0
+}
+
+// settled tells whether all of them have worked for so long.
+func (d *detours) settled(long time.Duration) bool {
+	all, _ := d.paths()
+	return !slices.ContainsFunc(all, func(b *beside) bool { return !b.fineFor(long) })
 }
 
 // paths are those by other interfaces now, and the shared addresses.
@@ -214,6 +228,8 @@ func (b *beside) send(parts [][]byte) {
 	err := tx.Send(parts)
 	if errors.Is(err, peer.ErrInterfaceGone) {
 		err = errors.Join(err, tx.Close()) // and looked for anew
+	} else if dead := tx.Carrier(); dead != nil {
+		err = fmt.Errorf("%s: %w", b.name, dead) // whatever became of the frame
 	}
 	_ = b.tell(err) // which is all that can be done
 }
@@ -281,14 +297,16 @@ func receive(ctx context.Context, end func() error, next func() error) error {
 	}
 }
 
-// complaint is what is wrong with a path now. It is logged when it begins and
+// complaint is what is wrong with a path now. It is told when it begins and
 // when it ends.
 type complaint struct {
 	log  *slog.Logger
+	said func(text string) // as an event
 	what string
 
-	mu  sync.Mutex
-	now string
+	mu    sync.Mutex
+	now   string
+	since time.Time // when that began or ended; zero: never
 }
 
 // tell returns the error that it is given.
@@ -298,8 +316,12 @@ func (c *complaint) tell(err error) error {
 	switch {
 	case err != nil && c.now == "":
 		c.log.Warn(c.what+" does not work; goes on without", "error", err)
+		c.said(fmt.Sprintf("%s does not work, goes on without: %v", c.what, err))
+		c.since = time.Now()
 	case err == nil && c.now != "":
 		c.log.Info(c.what + " works")
+		c.said(c.what + " works again")
+		c.since = time.Now()
 	}
 	c.now = ""
 	if err != nil {
@@ -312,6 +334,13 @@ func (c *complaint) text() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now
+}
+
+// fineFor tells whether nothing has been wrong for so long.
+func (c *complaint) fineFor(long time.Duration) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now == "" && time.Since(c.since) >= long
 }
 
 // partSize is the size of a beat's parts, so that they fit all interfaces that

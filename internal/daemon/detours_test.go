@@ -18,7 +18,8 @@ import (
 // TestAComplaintIsToldWhenItBeginsAndEnds, however often it is found.
 func TestAComplaintIsToldWhenItBeginsAndEnds(t *testing.T) {
 	var log bytes.Buffer
-	c := complaint{log: slog.New(slog.NewTextHandler(&log, nil)), what: "heartbeat on eth1"}
+	var events []string
+	c := complaint{log: slog.New(slog.NewTextHandler(&log, nil)), what: "heartbeat on eth1", said: func(text string) { events = append(events, text) }}
 	down, gone := errors.New("down"), errors.New("gone")
 	for _, row := range []struct {
 		err   error
@@ -28,7 +29,7 @@ func TestAComplaintIsToldWhenItBeginsAndEnds(t *testing.T) {
 		if err := c.tell(row.err); !errors.Is(err, row.err) {
 			t.Errorf("returns %v for %v", err, row.err)
 		}
-		if n := strings.Count(log.String(), "\n"); n != row.lines || c.text() != row.text {
+		if n := strings.Count(log.String(), "\n"); n != row.lines || len(events) != row.lines || c.text() != row.text {
 			t.Errorf("after %v: %d lines, %q; want %d, %q", row.err, n, c.text(), row.lines, row.text)
 		}
 	}
@@ -36,7 +37,7 @@ func TestAComplaintIsToldWhenItBeginsAndEnds(t *testing.T) {
 
 func TestWithoutAnAddressTheStatusSaysThatThereIsNoUnicast(t *testing.T) {
 	cfg := &config.Config{Heartbeat: config.Heartbeat{Interfaces: []string{"eth1"}, Port: config.DefaultBeatPort}}
-	d := newDetours(cfg, nil, netip.Addr{}, nil, nil, slog.New(slog.DiscardHandler))
+	d := newDetours(cfg, nil, netip.Addr{}, nil, nil, nil, slog.New(slog.DiscardHandler))
 	d.send([][]byte{{1}}, []ownership.Recipient{{Name: "node-b", Address: "192.0.2.2"}}) // goes nowhere
 	paths := d.status()
 	if len(paths) != 2 || paths[0].Path != "second" || paths[0].Interface != "eth1" || paths[0].Trouble != "" ||
@@ -54,7 +55,7 @@ func TestABeatWaitsForTheLoop(t *testing.T) {
 		}
 		return beat
 	}
-	d := newDetours(&config.Config{}, nil, netip.Addr{}, open, func() { woken++ }, slog.New(slog.DiscardHandler))
+	d := newDetours(&config.Config{}, nil, netip.Addr{}, open, func() { woken++ }, nil, slog.New(slog.DiscardHandler))
 	d.take(peer.Payload{}, ownership.PathSecond) // no beat
 	for range beatsWaiting + 3 {
 		d.take(peer.Payload{Data: []byte{1}}, ownership.PathUnicast)

@@ -82,6 +82,9 @@ type loop struct {
 	heard     bool           // a peer's beat has been received since then
 
 	sendFailure error // of the last beat
+
+	outage outage
+	second secondHeard
 }
 
 // socketLook is which buckets have live connections, by a look that began at began.
@@ -162,6 +165,9 @@ func (l *loop) turn() error {
 
 func (l *loop) hear(beat *ownership.Beat, path ownership.Path) error {
 	l.heard = l.heard || beat.From.Name != l.name
+	if l.detours.any() {
+		l.second.note(beat.From.Name, path, datapath.Now(), l.lease)
+	}
 	return l.step(ownership.BeatReceived{Beat: beat, Path: path})
 }
 
@@ -227,15 +233,19 @@ func (l *loop) wake() error {
 // The first half of the time for which a node listens before it serves alone
 // is never held back, so that peers who start beside strangers find each other.
 func (l *loop) heldBack(now ownership.Time) bool {
-	listens := max(3*l.lease, time.Second)
+	listens := l.listens()
 	return !l.heard && l.node.State() == ownership.StateJoining && now-l.began >= listens/2 && l.strangers.rivalWithin(listens, now)
 }
 
-// lookAtFrames tells the state machine when the interface receives frames
+// listens is for how long a node listens before it serves alone.
+func (l *loop) listens() time.Duration { return max(3*l.lease, time.Second) }
+
+// lookAtFrames looks at the interface, and tells the state machine when the interface receives frames
 // although no peer is heard: then it is not deaf. A look after a beat only notes
 // the count, which the beat explains.
 func (l *loop) lookAtFrames(now ownership.Time) error {
 	l.framesAt = now
+	l.lookAtCarrier()
 	frames, err := l.frameCounter.Count()
 	if errors.Is(err, unix.ENODEV) {
 		return errGone

@@ -34,6 +34,8 @@ func (d *daemon) Status() api.Status {
 	var lateWarning api.Warning
 	var sendFailure error
 	var lingers []time.Duration // by pool: for how long at most
+	var outage outage
+	var unheard []string // by the second path
 	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
 	defer cancel()
 	if err := d.loop.ask(ctx, func() error {
@@ -46,6 +48,10 @@ func (d *daemon) Status() api.Status {
 		}
 		d.loop.late.tell(&beat, now())
 		lateWarning, late = d.loop.late.warning(now())
+		outage = d.loop.outage
+		if long := d.loop.listens(); d.detours.settled(long) {
+			unheard = d.loop.second.missing(own.Nodes, now(), long)
+		}
 		return nil
 	}); err != nil {
 		s.State, s.Degraded = api.Fenced, true
@@ -66,14 +72,16 @@ func (d *daemon) Status() api.Status {
 	for i := range s.Pools {
 		s.Pools[i].LingeringMS = lingers[i].Milliseconds()
 	}
+	s.Warnings = append(s.Warnings, outage.warning(s.Interface)...)
 	if sendFailure != nil {
 		s.Warnings = append(s.Warnings, api.Warning{Code: api.WarnMute, Text: "cannot send beats, so that the others take this node for dead: " + sendFailure.Error()})
 	}
 	s.Warnings = append(s.Warnings, d.warnings(own, held)...)
+	s.Warnings = append(s.Warnings, secondWarnings(s.Heartbeat.Paths, unheard)...)
 	if late {
 		s.Warnings = append(s.Warnings, lateWarning)
 	}
-	s.Degraded = degraded(own)
+	s.Degraded = degraded(own) || outage.why != nil && own.State == ownership.StateServing
 	d.ward.Load().describe(&s)
 	return s
 }
@@ -262,11 +270,6 @@ func (d *daemon) warnings(own ownership.Status, held bool) []api.Warning {
 	ws = append(append(ws, pinWarnings(own)...), d.pins.warnings()...)
 	if servesOn(own) {
 		ws = append(ws, api.Warning{Code: api.WarnServesOn, Text: "drains, but nobody else can take over: goes on serving"})
-	}
-	for _, p := range d.detours.status() {
-		if p.Trouble != "" && p.Interface != "" {
-			ws = append(ws, api.Warning{Code: api.WarnSecondPath, Text: p.Trouble})
-		}
 	}
 	for _, w := range d.file().Warnings {
 		ws = append(ws, api.Warning{Code: "configuration", Text: w.Error()})

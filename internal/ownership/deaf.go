@@ -14,7 +14,7 @@ func (n *Node) judgeDeaf() {
 	cut := n.cutOff()
 	switch {
 	case n.bar != barDeaf && !hears:
-		n.note(NoteDeaf, "", "the interface has received no frame for %v: owns nothing until it does", round(n.awake-n.frameAwake))
+		n.note(NoteDeaf, "", "the interface has received no frame for %v: owns nothing until it does", round(n.awake-max(n.beatAwake, n.frameAwake)))
 		n.goDeaf("the interface receives no frames")
 		n.proven = false
 	case n.bar != barDeaf && cut:
@@ -40,7 +40,7 @@ func (n *Node) judgeDeaf() {
 		n.note(NoteDeaf, "", "the interface receives again")
 		n.hearAgain()
 	case n.awake-n.deafSince >= n.alone():
-		n.note(NoteDeaf, "", "no frame for %v: goes on as if the segment were quiet", round(n.awake-n.frameAwake))
+		n.note(NoteDeaf, "", "no frame for %v: goes on as if the segment were quiet", round(n.awake-max(n.beatAwake, n.frameAwake)))
 		n.quietSegment = true
 		n.hearAgain()
 	}

@@ -3,6 +3,7 @@ package ownership
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -23,6 +24,8 @@ type net struct {
 	done   map[uint64]CommandDone
 	// direct is told of beats and to whom they go by unicast, where nobody listens.
 	direct func(from string, to []Recipient)
+	// beatsAlone: as a daemon does, of frames that are beats no other word is said.
+	beatsAlone bool
 }
 
 type host struct {
@@ -115,7 +118,9 @@ func (w *net) run(d time.Duration, until func() bool) bool {
 			q := w.queue[who]
 			w.queue = slices.Delete(w.queue, who, who+1)
 			if !w.nodes[q.to].dead {
-				w.step(q.to, FramesSeen{})
+				if !w.beatsAlone {
+					w.step(q.to, FramesSeen{})
+				}
 				w.step(q.to, BeatReceived{Beat: q.beat})
 			}
 		default:
@@ -360,5 +365,28 @@ func TestQuietSegment(t *testing.T) {
 				t.Errorf("does not go on\n%s", w.tell())
 			}
 		})
+	}
+}
+
+// TestDeafnessCountsFromTheLastFrame, be it a beat.
+func TestDeafnessCountsFromTheLastFrame(t *testing.T) {
+	w := newNet(t)
+	w.beatsAlone = true
+	for i, name := range []string{"node-a", "node-b", "node-c"} {
+		w.start(testConfig(name, uint64(i+1)))
+	}
+	w.run(10*time.Second, nil)
+	w.cut = func(_, to string) bool { return to == "node-c" }
+	w.run(3*time.Second, nil)
+	told := slices.DeleteFunc(slices.Clone(w.story), func(line string) bool {
+		return !strings.Contains(line, "node-c deaf: the interface has received no frame for ")
+	})
+	if len(told) != 1 {
+		t.Fatalf("%q", told)
+	}
+	_, told[0], _ = strings.Cut(told[0], "no frame for ")
+	text, _, _ := strings.Cut(told[0], ":")
+	if d, err := time.ParseDuration(text); err != nil || d > 300*time.Millisecond {
+		t.Errorf("no frame for %q, want less than a lease", text)
 	}
 }

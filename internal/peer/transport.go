@@ -143,6 +143,9 @@ func (t *Transport) Close() error {
 	return errors.Join(t.waiter.close(), unix.Close(t.sender), unix.Close(t.receiver))
 }
 
+// Name is the interface's, as it was at Open.
+func (t *Transport) Name() string { return t.name }
+
 func (t *Transport) isClosed() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -203,6 +203,28 @@ func TestInterfaceGoesDownAndUp(t *testing.T) {
 	awaitBeat(t, a, b, "up again")
 }
 
+// TestCarrier: the kernel takes frames for a dead link without a word.
+func TestCarrier(t *testing.T) {
+	a, b := netnstest.New(t), netnstest.New(t)
+	netnstest.Veth(a, "eth0", b, "eth0")
+	awaitUp(t, a, "eth0")
+	tr := host{Space: a}.open(t, options())
+	if err := tr.Carrier(); err != nil {
+		t.Fatalf("at first: %v", err)
+	}
+	finds := func(want error) {
+		t.Helper()
+		netnstest.Until(t, fmt.Sprintf("Carrier finds %v", want), func() bool { return errors.Is(tr.Carrier(), want) })
+	}
+	b.Down("eth0")
+	finds(ErrNoCarrier)
+	a.Down("eth0")
+	finds(ErrDown)
+	a.Up("eth0")
+	b.Up("eth0")
+	finds(nil)
+}
+
 // awaitBeat sends until it is heard: a link needs its time to come up.
 func awaitBeat(t *testing.T, from *Transport, to *inbox, text string) {
 	t.Helper()
