@@ -244,6 +244,18 @@ func TestAStopIsADrain(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- n.Leave(soon(t)) }()
 	s := c.until(n, "a drain", func(s *api.Status) bool { return s.State == api.Draining && s.Pools[0].Owned == "" })
+	for _, args := range [][]string{{"resume"}, {"drain"}, {"weight", "50"}, {"resume", "--node", n.Name()}} {
+		at := n
+		if len(args) > 2 {
+			at = c.Node(1)
+		}
+		if o := rota(t, append(args, "--socket", at.Socket())...); o.code != 1 || !strings.Contains(o.stderr, "the daemon stops: it takes no more orders") {
+			t.Errorf("%q while it stops: exit %d, %q", args, o.code, o.stderr)
+		}
+	}
+	if words := order(t, "status", "--socket", n.Socket()); strings.Contains(words, "rota resume") || !strings.Contains(words, "as the daemon stops") {
+		t.Errorf("invites what is refused:\n%s", words)
+	}
 	c.until(n, "50 more beats", func(now *api.Status) bool { return now.Heartbeat.Sent > s.Heartbeat.Sent+50 })
 	if len(ended) > 0 {
 		t.Error("the daemon has ended although connections are open")

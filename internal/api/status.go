@@ -16,7 +16,8 @@ type Status struct {
 	Degraded bool      `json:"degraded"`
 	Warnings []Warning `json:"warnings"`
 
-	View View `json:"view"`
+	Drain Drain `json:"drain"`
+	View  View  `json:"view"`
 	// LeaseMS is how long this node may still accept if it hears nothing more; 0 if it may not.
 	LeaseMS   int64     `json:"lease_ms"`
 	Heartbeat Heartbeat `json:"heartbeat"`
@@ -52,6 +53,14 @@ const (
 type Warning struct {
 	Code string `json:"code"` // stays the same, for programs: e.g. datapath-generic
 	Text string `json:"text"` // one line in plain words
+}
+
+// Drain is why State is draining, or would be if the node were not fenced or standing by. Each is "" if it
+// is no reason.
+type Drain struct {
+	Order string `json:"order"` // an operator's, in his words; rota resume ends it
+	Host  string `json:"host"`  // what keeps this host from serving; it comes back by itself
+	Stop  string `json:"stop"`  // the daemon stops or restarts; nothing ends that
 }
 
 // View is the agreed set of nodes.

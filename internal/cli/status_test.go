@@ -300,3 +300,27 @@ func TestUnits(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// A drain tells what ends it: an order only what an order began.
+func TestWhatEndsADrain(t *testing.T) {
+	const host = "hands over: own address or its route has gone"
+	for _, row := range []struct {
+		what, want string
+		state      api.State
+		drain      api.Drain
+		why        string
+	}{
+		{"by order", "! this node drains: it takes no new connections (rota resume ends it)\n", api.Draining, api.Drain{Order: "new kernel"}, ""},
+		{"by the host", "! this node takes no new connections until its host can serve again: hands over:\n  own address or its route has gone\n", api.Draining, api.Drain{Host: "own address"}, host},
+		{"by both", "! this node drains by order (rota resume ends that), and would hand over\n  without: hands over: own address or its route has gone\n", api.Draining, api.Drain{Order: "new kernel", Host: "own address"}, host},
+		{"by a stop", "! this node drains, as the daemon stops: it takes no new connections\n", api.Draining, api.Drain{Order: "new kernel", Stop: "the daemon stops"}, ""},
+	} {
+		st := &api.Status{Node: "node-a", State: row.state, Drain: row.drain, Now: noon, Since: noon}
+		if row.why != "" {
+			st.Warnings = []api.Warning{{Code: api.WarnNotServing, Text: row.why}}
+		}
+		if text := statusText(st, style{}); !strings.Contains(text, row.want) {
+			t.Errorf("%s:\n%s\nlacks %q", row.what, text, row.want)
+		}
+	}
+}

@@ -78,6 +78,8 @@ func troubles(st *api.Status) []trouble {
 	}
 	if st.ServesOn() {
 		say(bad, "this node drains, but nobody else can take over: it goes on serving")
+	} else if st.State == api.Draining {
+		say(warn, "%s", drainMeaning(st))
 	} else if what, ok := stateMeaning[st.State]; ok {
 		say(statePaint(st.State), "%s%s", what, whyNot(st))
 	}
@@ -142,7 +144,6 @@ func whyNot(st *api.Status) string {
 var (
 	stateMeaning = map[api.State]string{
 		api.Joining:      "this node joins and owns nothing yet",
-		api.Draining:     "this node drains: it takes no new connections (rota resume ends it)",
 		api.Standby:      "this node stands by and owns nothing",
 		api.Fenced:       "this node is fenced: it may not own anything",
 		api.Deaf:         "this node is deaf and owns nothing",
@@ -155,6 +156,19 @@ var (
 		api.Incompatible: ": its pools or its version differ, nothing is shared with it",
 	}
 )
+
+// drainMeaning says what ends a drain: an order only what an order began.
+func drainMeaning(st *api.Status) string {
+	switch d := st.Drain; {
+	case d.Stop != "":
+		return "this node drains, as " + d.Stop + ": it takes no new connections"
+	case d.Host != "" && d.Order != "":
+		return "this node drains by order (rota resume ends that), and would hand over without" + whyNot(st)
+	case d.Host != "":
+		return "this node takes no new connections until its host can serve again" + whyNot(st)
+	}
+	return "this node drains: it takes no new connections (rota resume ends it)" + whyNot(st)
+}
 
 func statePaint(st api.State) paint {
 	switch st {

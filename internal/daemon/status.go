@@ -64,6 +64,7 @@ func (d *daemon) Status() api.Status {
 	}
 	s.State, s.Since, s.LeaseMS = api.State(own.State.String()), since, own.LeaseLeft.Milliseconds()
 	s.Heartbeat = d.heartbeat(beat, sent)
+	s.Drain = api.Drain(own.Drain)
 	s.View = viewOf(own)
 	for _, n := range own.Nodes {
 		s.Nodes = append(s.Nodes, nodeOf(n))

@@ -102,7 +102,7 @@ func (n *Node) tellOthers() []string {
 	if n.unfit == "" {
 		return n.ownWords()
 	}
-	return append([]string{"hands over: " + n.unfit}, n.ownWords()...)
+	return append([]string{handsOver + n.unfit}, n.ownWords()...)
 }
 
 // send makes the beat. Every echo to a member of the view is a promise: the

@@ -356,7 +356,7 @@ func (n *Node) setUnfit(why string) {
 	n.changed = n.changed || left != n.leaves()
 	switch {
 	case why != "":
-		n.note(NoteDrain, "", "hands over: %s", why)
+		n.note(NoteDrain, "", "%s", handsOver+why)
 	case n.draining:
 		n.note(NoteResume, "", "this host can serve again; drains still, by order")
 	default:

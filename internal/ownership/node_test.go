@@ -284,6 +284,11 @@ func TestAHostThatCannotServe(t *testing.T) {
 	if s := w.nodes["node-a"].n.Status(w.now); s.State != StateDraining || s.Why != "hands over: the route has gone" {
 		t.Errorf("state %v because %q", s.State, s.Why)
 	}
+	lone := *w.nodes["node-a"].n
+	lone.bar = barFenced
+	if s := lone.Status(w.now); s.State != StateFenced || s.Why != "its lease ran out; waits for a new view; hands over: the route has gone" {
+		t.Errorf("fenced besides: state %v because %q", s.State, s.Why)
+	}
 	told := func(name string) []string {
 		s := w.nodes["node-b"].n.Status(w.now)
 		return s.Nodes[slices.IndexFunc(s.Nodes, func(n NodeStatus) bool { return n.Name == name })].Health

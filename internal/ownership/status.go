@@ -34,6 +34,7 @@ func (s State) String() string {
 type Status struct {
 	State  State
 	Why    string // why it does not serve, "" if it does
+	Drain  Leave
 	View   View
 	Stage  Stage
 	Agreed bool // every member announces this view and this node has activated it
@@ -45,6 +46,13 @@ type Status struct {
 	Pools     []PoolStatus
 	LostPins  []LostPins // see there
 	PinsLeft  int        // pinned buckets for which there was no room in a view
+}
+
+// Leave is why a node hands over everything; "" each of what is no reason.
+type Leave struct {
+	Order string // an operator's, in his words; a Resume ends it
+	Host  string // what keeps it from serving
+	Stop  string // the daemon is about to end
 }
 
 // NodeStatus is what is known of one node.
@@ -97,7 +105,7 @@ type PoolStatus struct {
 // Status takes the picture.
 func (n *Node) Status(now Time) Status {
 	s := Status{
-		State: n.state(), Why: n.why(), View: n.view, Stage: n.stage,
+		State: n.state(), Why: n.why(), Drain: n.whyLeaves(), View: n.view, Stage: n.stage,
 		Agreed: n.stage == StageActive && n.allReady(), LeaseLeft: max(n.leaseUntil-now, 0),
 		Weights: n.ownWeights(), Asked: slices.Clone(n.weights), LostPins: slices.Clone(n.pins.lost),
 	}
@@ -218,7 +226,32 @@ func (n *Node) state() State {
 	}
 }
 
+func (n *Node) whyLeaves() Leave {
+	l := Leave{Host: n.unfit, Stop: n.retires}
+	if n.draining {
+		l.Order = n.drainWhy
+	}
+	return l
+}
+
+// why has the host's own trouble beside what the cluster makes of it: most likely that
+// is its consequence.
 func (n *Node) why() string {
+	why := n.whyBarred()
+	switch {
+	case n.unfit == "":
+		return why
+	case why == "":
+		return handsOver + n.unfit
+	}
+	return why + "; " + handsOver + n.unfit
+}
+
+// handsOver begins the line that tells that a host cannot serve.
+const handsOver = "hands over: "
+
+// whyBarred is why a node that would serve does not, "" if it does.
+func (n *Node) whyBarred() string {
 	switch {
 	case n.muted:
 		return "another host uses this node's name"
@@ -232,8 +265,6 @@ func (n *Node) why() string {
 		return "its lease ran out; waits for a new view"
 	case n.view.ID.Number == 0:
 		return "listens for its peers"
-	case n.unfit != "":
-		return "hands over: " + n.unfit
 	case n.stage < StageCleared && !n.owns():
 		return "waits until the view is agreed"
 	}
