@@ -109,6 +109,29 @@ func (c *cluster) tellsOthers(ill *lab.Node, text string) {
 	}
 }
 
+// TestAnIllNodeStarts: it joins without a share, whatever it can know of the others at first.
+func TestAnIllNodeStarts(t *testing.T) {
+	l := newLevers(t)
+	c := idle(t, lab.Options{Nodes: 3, Pools: []lab.Pool{{Name: "web", Checks: []string{l.check()}}}})
+	l.up(c.Nodes()...)
+	must(t, c.StartDaemons())
+	c.even()
+	ill := c.Node(1)
+	must(t, ill.Leave(soon(t)))
+	l.down(ill)
+	must(t, ill.Start())
+	c.until(ill, "a place among the others, and no share", func(s *api.Status) bool {
+		return s.State == api.Serving && s.View.Agreed && len(s.View.Members) == 3 && !owning(s)
+	})
+	gained := 0
+	must(t, ill.API().Events(soon(t), 0, false, func(e api.Event) error { gained += max(0, e.Moved); return nil }))
+	if gained > 0 || told(t, ill, leastIll) > 0 {
+		t.Errorf("gained %d buckets, or called itself the least ill:\n%s", gained, order(t, "events", "--socket", ill.Socket()))
+	}
+}
+
+const leastIll = "no node is well and none is less ill"
+
 // TestAllAreIll: they all serve, loudly; and the first that is well serves alone.
 func TestAllAreIll(t *testing.T) {
 	l := newLevers(t)

@@ -49,7 +49,7 @@ func (w *ward) judge(own ownership.Status) conclusion {
 		switch {
 		case v.Level == health.Leave:
 			illness = v.Illness
-			if d := health.Decide(selfName, w.told(own, i, illness)); d.Degraded {
+			if d := health.Decide(selfName, w.told(own, i, illness)); d.Degraded && knowsOthers(own) {
 				share, serveOn, next.degraded = 100, true, true
 			}
 		case v.Waiting:
@@ -78,6 +78,13 @@ const selfName = ""
 // present tells whether what a node says of its health is of the present.
 func present(n ownership.NodeStatus) bool {
 	return n.Member && n.Mutual && !n.Silent && !n.Left && n.Unlike == ""
+}
+
+// knowsOthers tells whether what is known of the others is all that there is to know. A node without
+// a view in force has not heard them all, or is not counted among them; it owns nothing for
+// now. If it is alone in the end, nobody weighs more than it.
+func knowsOthers(own ownership.Status) bool {
+	return own.State == ownership.StateServing || own.State == ownership.StateDraining
 }
 
 // told is what the nodes say of one pool.

@@ -137,6 +137,20 @@ func TestJudgement(t *testing.T) {
 	}
 }
 
+// Whether all are ill is not known to a node that has not heard them: it joins without a share.
+func TestWhoJoinsDoesNotJudgeTheOthers(t *testing.T) {
+	for state, degraded := range map[ownership.State]bool{
+		ownership.StateJoining: false, ownership.StateStandby: false, ownership.StateFenced: false, ownership.StateServing: true,
+	} {
+		w := testWard(t)
+		w.says(health.Leave, "refused")
+		got := w.judge(ownership.Status{State: state, Asked: []uint16{100, 100}})
+		if share := got.told.Shares[1]; got.degraded != degraded || (share > 0) != degraded || got.told.Illness[1] == 0 {
+			t.Errorf("%v: %+v", state, got)
+		}
+	}
+}
+
 // Who has weight 0 by order, or drains, is not kept because all are ill.
 func TestOrdersStandAbove(t *testing.T) {
 	for _, own := range []ownership.Status{
