@@ -138,7 +138,7 @@ func (f *Found) note(m *ebpf.Map) error {
 	}
 	for _, p := range v.Pool {
 		mac := net.HardwareAddr(slices.Clone(p.MAC[:]))
-		if p.Buckets != 0 && !slices.ContainsFunc(f.MACs, func(m net.HardwareAddr) bool { return slices.Equal(m, mac) }) {
+		if p.IPv4.Buckets != 0 && !slices.ContainsFunc(f.MACs, func(m net.HardwareAddr) bool { return slices.Equal(m, mac) }) {
 			f.MACs = append(f.MACs, mac)
 		}
 	}

@@ -178,7 +178,7 @@ func (d *Datapath) switchTo(a *kernelArrangement) {
 		time.Sleep(wait)
 	}
 	d.live.version[next] = *a
-	d.live.current.Store(next)
+	d.live.current.Store(a.current(next))
 	d.retired[current] = Now()
 }
 
@@ -188,10 +188,10 @@ func (d *Datapath) adopted(o Options) ([]tableLayout, error) {
 	layout := make([]tableLayout, len(o.Pools))
 	found := 0
 	for place, p := range v.Pool {
-		if p.Buckets == 0 || int(p.Order) >= len(o.Pools) {
+		if p.IPv4.Buckets == 0 || int(p.Order) >= len(o.Pools) {
 			continue
 		}
-		layout[p.Order] = tableLayout{place: uint32(place), line: p.First / tableLine, lines: linesOf(p.Buckets)}
+		layout[p.Order] = tableLayout{place: uint32(place), line: p.IPv4.First / tableLine, lines: linesOf(p.IPv4.Buckets)}
 		found++
 	}
 	if found != len(o.Pools) {

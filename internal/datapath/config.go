@@ -12,14 +12,14 @@ import (
 // ABI numbers the layout of what programs and user space share: bpf/config.h,
 // control.h, table.h, verdict.h and syn.h. Programs of another ABI are replaced, never
 // adopted.
-const ABI = 8
+const ABI = 9
 
 const (
 	macLen       = 6
 	addressSlots = 1024
 	addressShift = 64 - 10
 	// arrangementSize, like those of its parts, is a power of two: to find a part is to shift.
-	arrangementSize = 1 << 16
+	arrangementSize = 1 << 17
 )
 
 // kernelConfig is struct config of bpf/config.h. Its fields are in the host's
@@ -42,8 +42,7 @@ const versions = 4
 
 // kernelLive is struct live of bpf/config.h, which may be changed while the programs run.
 type kernelLive struct {
-	Current uint32
-	_       uint32
+	Current uint64
 	Version [versions]kernelArrangement
 }
 
@@ -52,20 +51,24 @@ type kernelArrangement struct {
 	Multiplier  uint64
 	Pool        [MaxPools]kernelPool
 	Slot        [addressSlots]kernelSlot
-	_           [arrangementSize - 16 - MaxPools*64 - addressSlots*32]byte
+	_           [arrangementSize - 16 - MaxPools*128 - addressSlots*64]byte
+}
+
+// kernelHashing is struct hashing: how packets of one family come to their buckets.
+type kernelHashing struct {
+	Source                kernelAddress
+	RemotePort, LocalPort uint16
+	Start                 uint32
+	Buckets               uint32
+	First                 uint32
 }
 
 type kernelPool struct {
-	Start4, Start6        uint32
-	Source6               [2]uint64
-	Source4               uint32
-	RemotePort, LocalPort uint16
-	Buckets               uint32 // 0: no pool has this place
-	First                 uint32
-	MAC                   [macLen]byte
-	_                     uint16
-	Order                 uint32 // in Options.Pools
-	_                     [12]byte
+	IPv4, IPv6 kernelHashing // no buckets: no pool has this place
+	MAC        [macLen]byte
+	_          uint16
+	Order      uint32 // in Options.Pools
+	_          [52]byte
 }
 
 // kernelAddress is struct address: an IPv6 address, or an IPv4-mapped one.
@@ -75,6 +78,7 @@ type kernelAddress struct {
 
 type kernelSlot struct {
 	Address kernelAddress
+	Hashing kernelHashing
 	Pool    uint32 // its place, and retires; noPool in an empty slot
 	_       [12]byte
 }
@@ -96,33 +100,41 @@ func newKernelConfig(o Options) *kernelConfig {
 func newKernelArrangement(o Options, layout []tableLayout) (*kernelArrangement, error) {
 	a := &kernelArrangement{Fingerprint: o.Fingerprint()}
 	for i, p := range o.Pools {
-		k := newKernelPool(p.Hasher)
-		k.First, k.MAC, k.Order = layout[i].firstBucket(), [macLen]byte(p.MAC), uint32(i)
+		k := newKernelPool(p.Hasher, layout[i].firstBucket())
+		k.MAC, k.Order = [macLen]byte(p.MAC), uint32(i)
 		a.Pool[layout[i].place] = k
 	}
 	return a, a.placeAddresses(o.Pools, layout)
 }
 
 // newKernelPool writes the mode of a hash as where it begins and what it takes in.
-func newKernelPool(h flowhash.Hasher) kernelPool {
-	k := kernelPool{
-		Start4: flowhash.Start(1, h.Seed), Start6: flowhash.Start(4, h.Seed),
-		Source4: ^uint32(0), Source6: [2]uint64{^uint64(0), ^uint64(0)},
-		Buckets: h.Buckets,
+func newKernelPool(h flowhash.Hasher, first uint32) kernelPool {
+	both := kernelHashing{Source: kernelAddress{^uint64(0), ^uint64(0)}, Buckets: h.Buckets, First: first}
+	words4, words6 := 1, 4
+	if h.Mode.UsesSourcePort() {
+		words4, words6 = 2, 5
+		both.RemotePort = 0xffff
 	}
-	switch {
-	case h.Mode == flowhash.SourceNetwork:
+	if h.Mode.UsesDestinationPort() {
+		words4 = 3
+		both.LocalPort = 0xffff
+	}
+	k := kernelPool{IPv4: both, IPv6: both}
+	k.IPv4.Start, k.IPv6.Start = flowhash.Start(words4, h.Seed), flowhash.Start(words6, h.Seed)
+	if h.Mode == flowhash.SourceNetwork {
 		mask6 := h.Mask6()
-		k.Source4 = h.Mask4()
-		k.Source6 = [2]uint64{uint64(mask6[0])<<32 | uint64(mask6[1]), uint64(mask6[2])<<32 | uint64(mask6[3])}
-	case h.Mode.UsesDestinationPort():
-		k.Start4, k.Start6 = flowhash.Start(3, h.Seed), flowhash.Start(5, h.Seed)
-		k.RemotePort, k.LocalPort = 0xffff, 0xffff
-	case h.Mode.UsesSourcePort():
-		k.Start4, k.Start6 = flowhash.Start(2, h.Seed), flowhash.Start(5, h.Seed)
-		k.RemotePort = 0xffff
+		k.IPv4.Source.Low = uint64(h.Mask4())
+		k.IPv6.Source = kernelAddress{uint64(mask6[0])<<32 | uint64(mask6[1]), uint64(mask6[2])<<32 | uint64(mask6[3])}
 	}
 	return k
+}
+
+// hashing is that of the address's family.
+func (k *kernelPool) hashing(a netip.Addr) kernelHashing {
+	if a.Is4() {
+		return k.IPv4
+	}
+	return k.IPv6
 }
 
 // placeAddresses finds a multiplier under which no two shared addresses meet
@@ -130,12 +142,12 @@ func newKernelPool(h flowhash.Hasher) kernelPool {
 // 1024 slots need some 3000 tries.
 func (a *kernelArrangement) placeAddresses(pools []Pool, layout []tableLayout) error {
 	const tries = 1 << 20
-	a.Multiplier = 0x9e3779b97f4a7c15 // 2^64 / golden ratio
+	a.Multiplier = 0x9e3779b97f4a7c15 | (versions - 1) // 2^64 / golden ratio
 	for range tries {
 		if a.tryPlacing(pools, layout) {
 			return nil
 		}
-		a.Multiplier += 2 * 0x2545f4914f6cdd1d // stays odd
+		a.Multiplier += versions * 0x2545f4914f6cdd1d // leaves the bits below versions
 	}
 	return errors.New("find a slot for every shared address: give fewer addresses")
 }
@@ -151,7 +163,7 @@ func (a *kernelArrangement) tryPlacing(pools []Pool, layout []tableLayout) bool 
 			if s.Pool != noPool {
 				return false
 			}
-			*s = kernelSlot{Address: k, Pool: layout[i].place}
+			*s = kernelSlot{Address: k, Hashing: a.Pool[layout[i].place].hashing(addr), Pool: layout[i].place}
 			if slices.Contains(p.Retiring, addr) {
 				s.Pool |= retires
 			}
@@ -162,7 +174,12 @@ func (a *kernelArrangement) tryPlacing(pools []Pool, layout []tableLayout) bool 
 
 // slotOf is slot_of of bpf/address.h.
 func (a *kernelArrangement) slotOf(k kernelAddress) uint64 {
-	return (k.High*0x9e3779b97f4a7c15 + k.Low) * a.Multiplier >> addressShift
+	return (k.Low*a.Multiplier + k.High*(a.Multiplier^0x9e3779b97f4a7c14)) >> addressShift
+}
+
+// current is what live.current is while a is in force as that version.
+func (a *kernelArrangement) current(version uint64) uint64 {
+	return a.Multiplier&^(versions-1) | version
 }
 
 func kernelAddressOf(a netip.Addr) kernelAddress {

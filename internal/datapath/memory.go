@@ -23,8 +23,7 @@ type control struct {
 
 // live is struct live of bpf/config.h.
 type live struct {
-	current atomic.Uint32
-	_       uint32
+	current atomic.Uint64
 	version [versions]kernelArrangement
 }
 

@@ -94,3 +94,30 @@ func TestFingerprintTellsOptionsApart(t *testing.T) {
 		}
 	}
 }
+
+// TestAddressesThatAreAlikeFindTheirSlots: however people number them.
+func TestAddressesThatAreAlikeFindTheirSlots(t *testing.T) {
+	rows := []struct {
+		words   string
+		address func(i byte) [16]byte
+	}{
+		{"hosts of one subnet", func(i byte) [16]byte { return [16]byte{0: 0x20, 1: 1, 15: i} }},
+		{"one host of every subnet", func(i byte) [16]byte { return [16]byte{0: 0x20, 1: 1, 7: i, 15: 1} }},
+		{"one host of every site", func(i byte) [16]byte { return [16]byte{0: 0x20, 1: i, 15: 1} }},
+		{"subnets and hosts numbered alike", func(i byte) [16]byte { return [16]byte{0: 0x20, 1: 1, 7: i, 15: i} }},
+		{"subnets and hosts that add up", func(i byte) [16]byte { return [16]byte{0: 0x20, 1: 1, 7: i, 15: 255 - i} }},
+		{"IPv4 of many nets", func(i byte) [16]byte { return [16]byte{10: 0xff, 11: 0xff, 12: 10, 13: i, 15: 1} }},
+	}
+	for _, r := range rows {
+		t.Run(r.words, func(t *testing.T) {
+			p := testOptions().Pools[0]
+			p.Addresses = nil
+			for i := range byte(MaxAddresses) {
+				p.Addresses = append(p.Addresses, netip.AddrFrom16(r.address(i)).Unmap())
+			}
+			if _, err := newKernelArrangement(Options{Pools: []Pool{p}}, make([]tableLayout, 1)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}

@@ -26,20 +26,32 @@ static __always_inline bool same_address(const struct address *a, const struct a
 /* The one slot where the address stands if it is shared (config.go: slotOf). */
 static __always_inline __u64 slot_of(const struct address *a, __u64 multiplier)
 {
-	__u64 folded = a->high * 0x9e3779b97f4a7c15ULL + a->low;
+	return (a->low * multiplier + a->high * (multiplier ^ 0x9e3779b97f4a7c14ULL)) >> ADDRESS_SHIFT;
+}
 
-	return folded * multiplier >> ADDRESS_SHIFT;
+/* An address as it is shared, if it is, and the number of its pool. */
+struct shared {
+	const struct shared_address *at; /* or NULL */
+	__u32 pool;
+};
+
+static __always_inline struct shared find_shared(const struct address *a)
+{
+	__u64 current = *(const volatile __u64 *)&live.current;
+	__u32 version = current & (VERSIONS - 1);
+	const struct shared_address *s = &live.version[version].slot[slot_of(a, current | (VERSIONS - 1))];
+
+	KEEP(s);
+	if (s->address.low != a->low || s->address.high != a->high || (int)s->pool == NO_POOL)
+		return (struct shared){ NULL, 0 };
+	return (struct shared){ s, s->pool | version << VERSION_SHIFT };
 }
 
 static __always_inline int pool_of(const struct address *a)
 {
-	__u32 version = *(const volatile __u32 *)&live.current & (VERSIONS - 1);
-	const struct arrangement *v = &live.version[version];
-	const struct shared_address *s = &v->slot[slot_of(a, v->multiplier) & (ADDRESS_SLOTS - 1)];
+	struct shared s = find_shared(a);
 
-	if (s->address.low != a->low || s->address.high != a->high)
-		return NO_POOL;
-	return s->pool | version << VERSION_SHIFT; /* which leaves NO_POOL as it is */
+	return s.at ? (int)s.pool : NO_POOL;
 }
 
 #endif

@@ -12,9 +12,16 @@
 #include "shared.h"
 #include "transport.h"
 
+/* The verifier wants every access to go by the context itself, not by a pointer into it. */
+static __always_inline __u32 packet_type(struct __sk_buff *skb)
+{
+	KEEP(skb);
+	return skb->pkt_type;
+}
+
 static __always_inline void adopt(struct __sk_buff *skb)
 {
-	if (skb->pkt_type != PACKET_HOST)
+	if (packet_type(skb) != PACKET_HOST)
 		bpf_skb_change_type(skb, PACKET_HOST);
 }
 
@@ -35,7 +42,7 @@ static __always_inline int adopt_packet(struct __sk_buff *skb, __u32 pool, bool 
  */
 static __always_inline int adopt_arp(struct __sk_buff *skb, const struct frame *f)
 {
-	if (skb->pkt_type > PACKET_BROADCAST && arp_target_pool(f) != NO_POOL)
+	if (packet_type(skb) > PACKET_BROADCAST && arp_target_pool(f) != NO_POOL)
 		adopt(skb);
 	return TC_ACT_UNSPEC;
 }

@@ -17,7 +17,7 @@ enum {
 	ADDRESS_SLOTS = 1024,
 	ADDRESS_SHIFT = 64 - 10,
 	/* Like that of its parts a power of two: to find a part is to shift, not to multiply. */
-	ARRANGEMENT_SIZE = 1 << 16,
+	ARRANGEMENT_SIZE = 1 << 17,
 };
 
 /* An IPv6 address in host order; IPv4 is IPv4-mapped. */
@@ -25,26 +25,31 @@ struct address {
 	__u64 high, low;
 };
 
+/* How a pool's packets of one family come to their buckets. */
+struct hashing {
+	struct address source; /* masks: what of the packet the hash takes in */
+	__be16 remote_port, local_port;
+	__u32 start; /* where it begins */
+	__u32 buckets;
+	__u32 first; /* index of bucket 0 in rota_buckets */
+};
+
+/* What nearly all packets need of their pool stands beside the address: nothing waits for a second load. */
 struct shared_address {
 	struct address address;
+	struct hashing hashing;
 	__u32 pool; /* its place, and RETIRES; NO_POOL in an empty slot */
 	__u32 : 32;
 	__u64 : 64;
 };
 
 struct pool {
-	/* The mode of its hash: where it begins, and what of the packet it takes in. */
-	__u32 start4, start6;
-	__u64 source6[2]; /* masks, in host order */
-	__u32 source4;
-	__be16 remote_port, local_port;
-	__u32 buckets;
-	__u32 first; /* index of its bucket 0 in rota_buckets */
+	struct hashing ipv4, ipv6;
 	__u8 mac[ETH_ALEN]; /* the cluster's */
 	__u16 : 16;
 	__u32 order; /* where user space lists it */
 	__u32 : 32;
-	__u64 : 64;
+	__u64 rest[6];
 };
 
 struct config {
@@ -66,22 +71,21 @@ const volatile struct config config SEC(".rodata.config");
 
 /*
  * The pools and addresses. There are several versions; current says which one is in
- * force, so that user space changes everything with one store. A version is
- * not written to while a program might still look into it (table.h).
+ * force, and how its addresses are found, so that user space changes everything with
+ * one store. A version is not written to while a program might still look into it (table.h).
  */
 enum { VERSIONS = 4, VERSION_SHIFT = 6 };
 
 struct arrangement {
 	__u64 fingerprint; /* of what user space asked for */
-	__u64 multiplier; /* of the perfect hash */
+	__u64 multiplier; /* of the perfect hash; its bits below VERSIONS are set */
 	struct pool pool[MAX_POOLS]; /* each keeps its place */
 	struct shared_address slot[ADDRESS_SLOTS];
 	__u8 rest[ARRANGEMENT_SIZE - 16 - MAX_POOLS * sizeof(struct pool) - ADDRESS_SLOTS * sizeof(struct shared_address)];
 };
 
 struct live {
-	__u32 current;
-	__u32 : 32;
+	__u64 current; /* the multiplier, but below VERSIONS the version */
 	struct arrangement version[VERSIONS];
 };
 
@@ -102,6 +106,11 @@ static __always_inline __u32 place_of(__u32 pool)
 static __always_inline const struct pool *pool_at(__u32 pool)
 {
 	return &live.version[pool >> VERSION_SHIFT & (VERSIONS - 1)].pool[place_of(pool)];
+}
+
+static __always_inline const struct hashing *hashing_of(__u32 pool, bool ipv6)
+{
+	return ipv6 ? &pool_at(pool)->ipv6 : &pool_at(pool)->ipv4;
 }
 
 #endif

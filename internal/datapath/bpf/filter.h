@@ -6,17 +6,11 @@
 #ifndef ROTA_FILTER_H
 #define ROTA_FILTER_H
 
+#include "common.h"
 #include "conntrack.h"
 #include "fragment.h"
-#include "hash.h"
-#include "mark.h"
 #include "shared.h"
 #include "syn.h"
-#include "table.h"
-#include "transport.h"
-
-/* Who judges a packet again counts only what the first one would have dropped. */
-enum turn { FIRST_TURN, SECOND_TURN };
 
 /*
  * Handed over to a live node: only TCP that is expected here goes on. The new
@@ -48,6 +42,14 @@ static __always_inline enum verdict judge_retiring(const struct frame *f, const 
 	return has_connection(f, p) ? PASS_LINGERING : DROP_LINGERING_NO_SOCKET;
 }
 
+/* A packet of a flow that another node may have answered, as owner or as the new one. */
+static __always_inline bool goes_on_elsewhere(const struct packet *p, enum verdict verdict)
+{
+	if (verdict == DROP_FOREIGN)
+		return p->protocol == IPPROTO_TCP && p->fragment == WHOLE && !p->flow.opening;
+	return verdict == DROP_LINGERING_NO_SOCKET;
+}
+
 static __always_inline enum verdict
 judge_bucket(const struct frame *f, const struct packet *p, __u32 pool, __u32 bucket)
 {
@@ -76,7 +78,7 @@ static __always_inline enum verdict
 judge_shared(const struct frame *f, struct packet *p, __u32 pool, enum turn turn)
 {
 	enum verdict verdict = read_transport(f, p);
-	__u64 now = bpf_jiffies64();
+	const struct hashing *how;
 	__u32 hash, bucket;
 
 	if (verdict)
@@ -85,88 +87,22 @@ judge_shared(const struct frame *f, struct packet *p, __u32 pool, enum turn turn
 		return PASS_BEAT;
 	if (is_neighbour_discovery(p))
 		return PASS_NEIGHBOUR;
-	if (lease_is_over(now))
+	if (lease_is_over(bpf_jiffies64()))
 		return DROP_LEASE;
 	if (p->fragment == FIRST_FRAGMENT)
 		remember_flow(p);
 	if (p->fragment == LATER_FRAGMENT && !recall_flow(p))
 		return DROP_FRAGMENT;
-	hash = hash_of(pool, p);
-	bucket = bucket_of(pool, hash);
+	how = hashing_of(pool, p->ipv6);
+	hash = hash_of(how, p);
+	bucket = bucket_of(how, hash);
 	verdict = judge_bucket(f, p, pool, bucket);
-	if (verdict == DROP_LINGERING_NO_SOCKET) /* the new owner's */
-		mark(hash, &p->flow, now);
+	if (goes_on_elsewhere(p, verdict))
+		mark(hash, &p->flow, bpf_jiffies64());
 	if (turn == FIRST_TURN || drops(verdict))
-		count_bucket(pool, bucket, verdict);
+		count_bucket(how, bucket, verdict);
 	return verdict;
 }
-
-/* Functions of their own, as in network.h. */
-__noinline int judge_in_xdp(struct xdp_md *ctx, struct packet *p, __u32 pool, enum turn turn)
-{
-	struct frame f = xdp_frame(ctx);
-
-	return p ? (int)judge_shared(&f, p, pool, turn) : DROP_INTERNAL;
-}
-
-__noinline int judge_in_tc(struct __sk_buff *skb, struct packet *p, __u32 pool, enum turn turn)
-{
-	struct frame f = tc_frame(skb);
-
-	return p ? (int)judge_shared(&f, p, pool, turn) : DROP_INTERNAL;
-}
-
-/*
- * Judges what nearly all packets are at once: a whole segment of TCP that opens
- * nothing, for a bucket that is this node's alone or another's. 0 if it is not.
- */
-static __always_inline enum verdict
-judge_common(const struct frame *f, struct packet *p, __u32 pool, enum turn turn)
-{
-	__u64 now = bpf_jiffies64();
-	enum verdict verdict;
-	__u32 hash, bucket;
-
-	if (unlikely(p->protocol != IPPROTO_TCP || p->fragment != WHOLE || pool & RETIRES))
-		return 0;
-	if (read_transport(f, p) || p->flow.opening || lease_is_over(now))
-		return 0;
-	hash = hash_of(pool, p);
-	bucket = bucket_of(pool, hash);
-	switch (state_of(pool, bucket)) {
-	case FOREIGN:
-		mark(hash, &p->flow, now);
-		verdict = DROP_FOREIGN;
-		break;
-	case MINE:
-		verdict = PASS_MINE;
-		break;
-	default:
-		return 0;
-	}
-	if (turn == FIRST_TURN || drops(verdict))
-		count_bucket(pool, bucket, verdict);
-	return verdict;
-}
-
-/* Judges a packet that was sent to an address shared in the pool, whatever it is. */
-static __always_inline enum verdict
-judge_any(const struct frame *f, struct packet *p, __u32 pool, enum turn turn)
-{
-	enum verdict verdict = judge_common(f, p, pool, turn);
-	struct packet copy;
-
-	if (likely(verdict))
-		return verdict;
-	copy = *p; /* so that the compiler need not keep p in memory for the others */
-	return f->hook == XDP ? judge_in_xdp(f->ctx, &copy, pool, turn) : judge_in_tc(f->ctx, &copy, pool, turn);
-}
-
-/* What the filter says to a frame, and whose pool it is about. */
-struct ruling {
-	enum verdict verdict;
-	int pool; /* or NO_POOL */
-};
 
 /* Judges a packet as far as it has been read: fault is what is wrong with it, or 0. */
 static __always_inline struct ruling
@@ -175,35 +111,76 @@ judge(const struct frame *f, struct packet *p, int pool, enum verdict fault, enu
 	enum verdict verdict;
 
 	if (pool == NO_POOL)
-		return (struct ruling){ PASS_UNTOUCHED, NO_POOL };
+		return untouched;
 	if (!fault && !frame_has(f, p->end))
 		fault = DROP_TRUNCATED;
-	verdict = fault ? fault : judge_any(f, p, pool, turn);
+	verdict = fault ? fault : judge_shared(f, p, pool, turn);
 	if (turn == FIRST_TURN || drops(verdict))
 		count_verdict(pool, verdict);
 	return (struct ruling){ verdict, pool };
 }
 
-/*
- * Each family has all the code for itself: the compiler then knows it
- * everywhere, which saves each packet some 5 ns.
- */
-static __always_inline struct ruling filter(const struct frame *f, enum turn turn)
+/* Judges a frame, whatever it is. */
+static __always_inline struct ruling judge_any(const struct frame *f, enum turn turn)
 {
-	struct packet p4 = {}, p6 = { .ipv6 = true };
+	struct packet p = {};
 	enum verdict fault = 0;
 	__u32 network = 0;
-	int pool;
+	int pool = NO_POOL;
 
 	switch (frame_protocol(f, &network)) {
 	case ETH_P_IP:
-		pool = read_shared_ipv4(f, network, &p4, &fault);
-		return judge(f, &p4, pool, fault, turn);
+		pool = read_shared_ipv4(f, network, &p, &fault);
+		break;
 	case ETH_P_IPV6:
-		pool = read_shared_ipv6(f, network, &p6, &fault);
-		return judge(f, &p6, pool, fault, turn);
+		pool = read_shared_ipv6(f, network, &p, &fault);
+		break;
 	}
-	return (struct ruling){ PASS_UNTOUCHED, NO_POOL };
+	return judge(f, &p, pool, fault, turn);
+}
+
+/* A ruling as what a function of its own may return. */
+static __always_inline int packed(struct ruling r)
+{
+	return r.verdict << 16 | (__u16)r.pool;
+}
+
+static __always_inline struct ruling unpacked(int r)
+{
+	return (struct ruling){ r >> 16, (__s16)r };
+}
+
+/* Functions of their own, as in network.h; and so that nothing of theirs stays in the common path. */
+__noinline int judge_in_xdp(struct xdp_md *ctx, enum turn turn)
+{
+	struct frame f = xdp_frame(ctx);
+
+	return packed(judge_any(&f, turn));
+}
+
+__noinline int judge_in_tc(struct __sk_buff *skb, enum turn turn)
+{
+	struct frame f = tc_frame(skb);
+
+	return packed(judge_any(&f, turn));
+}
+
+static __always_inline struct ruling filter(const struct frame *f, enum turn turn)
+{
+	struct ruling r = untouched;
+	__u32 network = 0;
+
+	switch (frame_protocol(f, &network)) {
+	case ETH_P_IP:
+		r = judge_common_ipv4(f, network, turn);
+		break;
+	case ETH_P_IPV6:
+		r = judge_common_ipv6(f, network, turn);
+		break;
+	}
+	if (likely(r.verdict != UNDECIDED))
+		return r;
+	return unpacked(f->hook == XDP ? judge_in_xdp(f->ctx, turn) : judge_in_tc(f->ctx, turn));
 }
 
 #endif

@@ -18,13 +18,13 @@ enum fragment { WHOLE, FIRST_FRAGMENT, LATER_FRAGMENT };
 
 struct packet {
 	struct address source, destination;
-	__u32 ipv6; /* else IPv4 */
-	__u32 protocol; /* of the transport header */
-	__u32 fragment; /* enum fragment */
+	__u8 ipv6; /* else IPv4 */
+	__u8 protocol; /* of the transport header */
+	__u8 fragment; /* enum fragment */
+	__u8 icmp_type; /* of ICMP and ICMPv6 */
 	__be32 fragment_id;
 	__u32 transport; /* where its header begins in the frame */
 	__u32 end; /* where the packet ends in the frame */
-	__u32 icmp_type; /* of ICMP and ICMPv6 */
 	struct flow flow; /* ICMP errors: the one that they are about */
 };
 

@@ -51,39 +51,39 @@ static __always_inline __u16 raw_port(__be16 port)
  * Words that the pool's mode leaves out are 0 here, and count as not there by
  * where the hash begins.
  */
-static __always_inline __u32 hash4(const struct pool *p, const struct flow *f)
+static __always_inline __u32 hash4(const struct hashing *how, const struct flow *f)
 {
-	struct jhash h = { p->start4, p->start4, p->start4 };
+	struct jhash h = { how->start, how->start, how->start };
 
-	h.a += (__u32)f->remote.low & p->source4;
-	h.b += raw_port(f->remote_port & p->remote_port);
-	h.c += raw_port(f->local_port & p->local_port);
+	h.a += (__u32)(f->remote.low & how->source.low);
+	h.b += raw_port(f->remote_port & how->remote_port);
+	h.c += raw_port(f->local_port & how->local_port);
 	return jhash_final(&h);
 }
 
-static __always_inline __u32 hash6(const struct pool *p, const struct flow *f)
+static __always_inline __u32 hash6(const struct hashing *how, const struct flow *f)
 {
-	__u64 high = f->remote.high & p->source6[0], low = f->remote.low & p->source6[1];
-	struct jhash h = { p->start6, p->start6, p->start6 };
+	__u64 high = f->remote.high & how->source.high, low = f->remote.low & how->source.low;
+	struct jhash h = { how->start, how->start, how->start };
 
 	h.a += high >> 32;
 	h.b += high;
 	h.c += low >> 32;
 	jhash_mix(&h);
 	h.a += low;
-	h.b += (__u32)bpf_ntohs(f->remote_port & p->remote_port) << 16 | bpf_ntohs(f->local_port & p->local_port);
+	h.b += (__u32)bpf_ntohs(f->remote_port & how->remote_port) << 16 | bpf_ntohs(f->local_port & how->local_port);
 	return jhash_final(&h);
 }
 
-static __always_inline __u32 hash_of(__u32 pool, const struct packet *p)
+static __always_inline __u32 hash_of(const struct hashing *how, const struct packet *p)
 {
-	return p->ipv6 ? hash6(pool_at(pool), &p->flow) : hash4(pool_at(pool), &p->flow);
+	return p->ipv6 ? hash6(how, &p->flow) : hash4(how, &p->flow);
 }
 
 /* reciprocal_scale of include/linux/math.h */
-static __always_inline __u32 bucket_of(__u32 pool, __u32 hash)
+static __always_inline __u32 bucket_of(const struct hashing *how, __u32 hash)
 {
-	return (__u64)hash * pool_at(pool)->buckets >> 32;
+	return (__u64)hash * how->buckets >> 32;
 }
 
 #endif

@@ -28,6 +28,9 @@ typedef __u32 __wsum;
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
+/* Keeps an address in a register, where the compiler would work it out anew for every use. */
+#define KEEP(x) asm volatile("" : "+r"(x))
+
 /* include/uapi/linux/bpf.h */
 enum {
 	BPF_MAP_TYPE_ARRAY = 2,

@@ -14,6 +14,11 @@ transport_at(const struct frame *f, const struct packet *p, __u32 offset, void *
 	return at + size <= p->end ? frame_at(f, at, room, size) : NULL;
 }
 
+static __always_inline bool opens(const struct tcphdr *tcp)
+{
+	return (tcp->flags & (TCP_FLAG_SYN | TCP_FLAG_ACK)) == TCP_FLAG_SYN;
+}
+
 static __always_inline enum verdict read_tcp(const struct frame *f, struct packet *p)
 {
 	struct tcphdr room;
@@ -23,7 +28,7 @@ static __always_inline enum verdict read_tcp(const struct frame *f, struct packe
 		return DROP_TRUNCATED;
 	p->flow.remote_port = tcp->source;
 	p->flow.local_port = tcp->destination;
-	p->flow.opening = (tcp->flags & (TCP_FLAG_SYN | TCP_FLAG_ACK)) == TCP_FLAG_SYN;
+	p->flow.opening = opens(tcp);
 	return 0;
 }
 

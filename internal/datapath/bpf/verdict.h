@@ -35,6 +35,7 @@ enum verdict {
 	DROP_RETIRING = 30, /* new, to an address that is about to go */
 
 	VERDICTS = 32,
+	UNDECIDED = VERDICTS, /* none: somebody else is to judge */
 };
 
 struct verdict_counts {
@@ -53,7 +54,7 @@ struct {
 	__type(value, struct verdict_counts);
 } rota_verdicts SEC(".maps");
 
-/* By pool.first + bucket; max_entries is set when loading. */
+/* By hashing.first + bucket; max_entries is set when loading. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
@@ -75,9 +76,9 @@ static __always_inline void count_verdict(__u32 pool, enum verdict v)
 		c->packets[v & (VERDICTS - 1)]++;
 }
 
-static __always_inline void count_bucket(__u32 pool, __u32 bucket, enum verdict v)
+static __always_inline void count_bucket(const struct hashing *how, __u32 bucket, enum verdict v)
 {
-	__u32 key = pool_at(pool)->first + bucket;
+	__u32 key = how->first + bucket;
 	struct bucket_counts *c = bpf_map_lookup_elem(&rota_buckets, &key);
 
 	if (!c)
