@@ -7,11 +7,10 @@ import (
 )
 
 func TestMinusLog2(t *testing.T) {
-	log2 := newLog2Table()
 	worst := 0.0
 	before := uint64(math.MaxUint64)
 	for _, x := range ladder() {
-		got := log2.minusLog2(x)
+		got := minusLog2(x)
 		if got > before {
 			t.Fatalf("rises at %#x", x)
 		}
@@ -22,7 +21,7 @@ func TestMinusLog2(t *testing.T) {
 	if worst > 3e-6 {
 		t.Errorf("off by up to %g", worst)
 	}
-	if most, least := log2.minusLog2(0), log2.minusLog2(math.MaxUint64); most != 1<<38 || least == 0 || least > 1<<20 {
+	if most, least := minusLog2(0), minusLog2(math.MaxUint64); most != 1<<38 || least == 0 || least > 1<<20 {
 		t.Errorf("from %d to %d", least, most)
 	}
 }
@@ -44,7 +43,6 @@ func ladder() []uint64 {
 
 // What first leaves out changes nothing.
 func TestFirstIsTheLeastRank(t *testing.T) {
-	log2 := newLog2Table()
 	r := rand.New(rand.NewPCG(7, 8))
 	for range 300 {
 		_, nodes, _ := randomCase(r)
@@ -53,11 +51,11 @@ func TestFirstIsTheLeastRank(t *testing.T) {
 			bucket := r.Uint32()
 			want, least := 0, uint64(math.MaxUint64)
 			for i, c := range candidates {
-				if rank := log2.minusLog2(mix(c.seed+(uint64(bucket)+1)*0x9e3779b97f4a7c15)) * c.inverse; rank < least {
+				if rank := minusLog2(mix(c.seed+(uint64(bucket)+1)*0x9e3779b97f4a7c15)) * c.inverse; rank < least {
 					want, least = i, rank
 				}
 			}
-			if got := first(candidates, bucket, &log2); got != want {
+			if got := first(candidates, bucket); got != want {
 				t.Fatalf("%v: bucket %d goes to candidate %d, ranks %d least", nodes, bucket, got, want)
 			}
 		}
@@ -69,11 +67,10 @@ func TestFirstIsTheLeastRank(t *testing.T) {
 func TestRanksFollowWeights(t *testing.T) {
 	nodes := []Node{{"a", 1}, {"b", 10}, {"c", 100}, {"d", 1000}, {"e", 889}}
 	candidates := newCandidates("web", nodes)
-	log2 := newLog2Table()
 	const tries = 1 << 20
 	var count [5]int
 	for i := range uint32(tries) {
-		count[first(candidates, i, &log2)]++
+		count[first(candidates, i)]++
 	}
 	for i, n := range nodes {
 		want := float64(n.Weight) / 2000 * tries

@@ -68,7 +68,6 @@ func settlePins(table []int16, candidates []candidate, nodes []Node, pins []Pin)
 // choose lets every bucket that is not pinned take the node that it ranks best
 // among those with room. The quotas sum to the buckets, so all find one.
 func choose(table []int16, candidates []candidate) {
-	log2 := newLog2Table()
 	open := make([]candidate, 0, len(candidates))
 	for _, c := range candidates {
 		if c.room() > 0 {
@@ -81,7 +80,7 @@ func choose(table []int16, candidates []candidate) {
 		}
 		best := 0
 		if len(open) > 1 {
-			best = first(open, uint32(bucket), &log2)
+			best = first(open, uint32(bucket))
 		}
 		c := &open[best]
 		table[bucket] = c.index
