@@ -33,7 +33,11 @@ func (n *Node) inTouch() bool {
 // without this node. Members that have let go while this node serves come back
 // as joiners, unless the quorum needs them.
 func (n *Node) keptMembers() []*peer {
-	touch, heard := n.inTouch(), n.heardMembers()
+	var heard []*peer
+	touch := n.inTouch()
+	if !touch {
+		heard = n.heardMembers()
+	}
 	all := make([]*peer, 0, len(n.view.Members))
 	for _, p := range n.peers {
 		if p.member() && fit(p) && (touch || !n.convicted(p, heard)) {
@@ -166,28 +170,25 @@ func (n *Node) quietFor(p *peer) bool { return n.awake-p.heardAwake >= n.quiet()
 func (n *Node) edge(a, b *peer) bool {
 	switch {
 	case a == nil:
-		return b.mutual && b.finds(n.cfg.Self)
+		return b.mutual && b.mine.mutual()
 	case b == nil:
-		return a.mutual && a.finds(n.cfg.Self)
+		return a.mutual && a.mine.mutual()
 	default:
-		return a.finds(b.ref) && b.finds(a.ref)
+		return a.beat.echo(b.ref).mutual() && b.beat.echo(a.ref).mutual()
 	}
 }
 
-// finds tells whether the peer's row says that it finds r mutual.
-func (p *peer) finds(r Ref) bool {
-	e := p.row(r)
-	return e != nil && e.Mutual
-}
+func (e *Echo) mutual() bool { return e != nil && e.Mutual }
 
-func (p *peer) row(r Ref) *Echo {
-	i, ok := slices.BinarySearchFunc(p.beat.Echo, r.Name, func(e Echo, name string) int {
+// echo is what the sender says of a node, nil if nothing.
+func (b *Beat) echo(r Ref) *Echo {
+	i, ok := slices.BinarySearchFunc(b.Echo, r.Name, func(e Echo, name string) int {
 		return compareNames(e.Name, name)
 	})
-	if !ok || p.beat.Echo[i].Ref != r {
+	if !ok || b.Echo[i].Ref != r {
 		return nil
 	}
-	return &p.beat.Echo[i]
+	return &b.Echo[i]
 }
 
 func (n *Node) nameOf(p *peer) string {

@@ -16,6 +16,8 @@ type peer struct {
 	place int
 	// includes: the view that it announces contains this node.
 	includes bool
+	// mine is what it says of this node, nil if nothing.
+	mine *Echo
 	// misses: its row lacks the mutuality of another member of this node's view.
 	misses bool
 
@@ -104,7 +106,7 @@ func (n *Node) hear(b *Beat, by Path) bool {
 	if old != nil && old.Flags&^b.Flags&FlagDeaf != 0 {
 		p.mutualSince = n.awake // it knocks from now on
 	}
-	p.includes = b.View.has(n.cfg.Self)
+	p.includes, p.mine = b.View.has(n.cfg.Self), b.echo(n.cfg.Self)
 	if !b.owns() && b.View.ID.Compare(p.emptyIn) > 0 {
 		p.emptyIn = b.View.ID
 	}
@@ -213,19 +215,18 @@ func (n *Node) compare(p *peer) {
 
 // takeEcho reads from the beat which of this node's beats the peer has processed.
 func (n *Node) takeEcho(p *peer) {
-	for _, e := range p.beat.Echo {
-		if e.Ref != n.cfg.Self {
-			continue
-		}
-		p.withheld = e.Withheld
-		s := n.stamps[e.Seq%stampRing]
-		if s.seq == e.Seq && e.Seq != 0 && (!p.echoed || s.at > p.echo) {
-			p.echo, p.echoAwake, p.echoSeq, p.echoLease, p.echoed = s.at, max(p.echoAwake, s.awake), e.Seq, s.lease, true
-		}
-		if s.seq == e.Seq && e.Seq != 0 {
-			p.bound = s.bound(e.Held)
-		}
+	e := p.mine
+	if e == nil {
 		return
+	}
+	p.withheld = e.Withheld
+	s := &n.stamps[e.Seq%stampRing]
+	if s.seq != e.Seq || e.Seq == 0 {
+		return
+	}
+	p.bound = s.bound(e.Held)
+	if !p.echoed || s.at > p.echo {
+		p.echo, p.echoAwake, p.echoSeq, p.echoLease, p.echoed = s.at, max(p.echoAwake, s.awake), e.Seq, s.lease, true
 	}
 }
 

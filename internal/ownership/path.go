@@ -56,7 +56,7 @@ func (n *Node) came(p *peer, b *Beat, by Path) {
 
 // takeWays reads from the beat by which path the peer hears this node.
 func (n *Node) takeWays(p *peer) {
-	if e := p.row(n.cfg.Self); e == nil || !e.Second {
+	if p.mine == nil || !p.mine.Second {
 		p.ways.carried = n.awake
 	} else {
 		n.secondAwake = max(n.awake, 1)

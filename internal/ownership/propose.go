@@ -61,7 +61,10 @@ func (n *Node) firstSet() View {
 		return View{}
 	}
 	set, self := n.cut(set)
-	return n.ifLowest(set, self, func(*peer) bool { return true })
+	if !self || !n.lowest(set, func(*peer) bool { return true }) {
+		return View{}
+	}
+	return n.viewOf(set)
 }
 
 // nextSet follows the view in force: the members that are kept, and those who
@@ -71,15 +74,14 @@ func (n *Node) firstSet() View {
 func (n *Node) nextSet() View {
 	kept := n.keptMembers()
 	n.judgeSplit(kept)
-	set, self := n.withJoiners(kept), true
-	if !n.calledFor(set, len(kept)) {
+	set, self := kept, true
+	if n.splitFor(n.lease) {
+		set, self = n.cut(kept)
+	}
+	if !self || !n.lowest(set, n.leads) || !n.calledFor(n.withJoiners(kept), len(kept)) {
 		return View{}
 	}
-	if n.splitFor(n.lease) {
-		kept, self = n.cut(kept)
-		set = n.withJoiners(kept)
-	}
-	return n.ifLowest(set, self, func(p *peer) bool { return p.member() && n.leads(p) })
+	return n.viewOf(n.withJoiners(set))
 }
 
 // calledFor tells whether a view of this set is needed: a member must go; or,
@@ -121,7 +123,10 @@ func (n *Node) unitedSet() View {
 		}
 	}
 	set, self := n.cut(all)
-	return n.ifLowest(set, self, n.leads)
+	if !self || !n.lowest(set, n.leads) {
+		return View{}
+	}
+	return n.viewOf(set)
 }
 
 // judgeConcord notes since when this node's view has not become active, or a
@@ -190,13 +195,9 @@ func (n *Node) mergeable(p *peer, set []*peer) bool {
 	return true
 }
 
-// ifLowest turns the set into a view, without an identity yet, if this node is in it and bears the
-// lowest name of those who may propose.
-func (n *Node) ifLowest(set []*peer, self bool, mayPropose func(*peer) bool) View {
-	if !self || slices.ContainsFunc(set, func(p *peer) bool { return p.ref.Name < n.cfg.Self.Name && mayPropose(p) }) {
-		return View{}
-	}
-	return n.viewOf(set)
+// lowest tells whether this node bears the lowest name of those in the set who may propose.
+func (n *Node) lowest(set []*peer, mayPropose func(*peer) bool) bool {
+	return !slices.ContainsFunc(set, func(p *peer) bool { return p.ref.Name < n.cfg.Self.Name && mayPropose(p) })
 }
 
 // leads: it has a view, and owns or may own as well as this node.
@@ -204,7 +205,8 @@ func (n *Node) leads(p *peer) bool {
 	return p.beat.View.ID.Number != 0 && (n.bar != barNone || p.beat.Flags&barredFlags == 0)
 }
 
-// viewOf is a view of these peers and this node, with the weights that they ask for.
+// viewOf is a view of these peers and this node, with the weights that they ask for, and
+// without an identity yet.
 func (n *Node) viewOf(set []*peer) View {
 	v := View{Pools: n.unionOfPools(set)}
 	v.Members = append(v.Members, Member{n.cfg.Self, weightsIn(v.Pools, len(n.cfg.Pools), n.asks)})
@@ -298,7 +300,7 @@ func (n *Node) silentToAll(r Ref, set []Member) bool {
 	}
 	for _, m := range set {
 		if p := n.memberPeer(m.Ref); p != nil {
-			if e := p.row(r); e != nil && !e.Silent {
+			if e := p.beat.echo(r); e != nil && !e.Silent {
 				return false
 			}
 		}

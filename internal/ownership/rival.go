@@ -50,8 +50,7 @@ func (n *Node) heedless(p *peer) bool {
 }
 
 func (n *Node) unheardBy(p *peer) bool {
-	e := p.row(n.cfg.Self)
-	return (e == nil || e.Silent) && n.awake-p.heardSince >= n.take()
+	return (p.mine == nil || p.mine.Silent) && n.awake-p.heardSince >= n.take()
 }
 
 // ownStanding is that of this node's view, counting those of its members that
@@ -134,20 +133,22 @@ func (n *Node) settleConflicts() {
 		return
 	}
 	for _, p := range n.peers {
-		if !p.shares() || p.beat.Flags&barredFlags != 0 || !n.edge(nil, p) && !n.heedless(p) || !p.beat.View.fits() {
-			continue
-		}
-		for i := range n.owned {
-			n.settleConflict(p, i)
+		for i, mine := range n.owned {
+			if p.claims(i).overlaps(mine) && n.minds(p) {
+				n.settleConflict(p, i)
+			}
 		}
 	}
 }
 
+// minds tells whether the peer's claims count, and both can tell from the two beats whose is
+// the better, or it will go on whatever this node does.
+func (n *Node) minds(p *peer) bool {
+	return p.shares() && p.beat.Flags&barredFlags == 0 && p.beat.View.fits() && (n.edge(nil, p) || n.heedless(p))
+}
+
 func (n *Node) settleConflict(p *peer, pool int) {
 	claims := p.claims(pool)
-	if !claims.overlaps(n.owned[pool]) {
-		return
-	}
 	v, table := &n.view, n.table[pool]
 	if theirs := &p.beat.View; cmp.Or(cmp.Compare(len(theirs.Members), len(v.Members)), theirs.ID.Compare(v.ID)) > 0 {
 		v, table = theirs, tableOf(theirs, n.cfg.Pools[pool])

@@ -356,7 +356,7 @@ func (n *Node) restore(s *Snapshot) {
 func (s *PeerSnapshot) peer(n *Node) *peer {
 	w := s.Ways
 	p := &peer{
-		ref: s.Ref, host: s.Host, beat: s.Beat, place: n.view.index(s.Ref), includes: s.Beat.View.has(n.cfg.Self),
+		ref: s.Ref, host: s.Host, beat: s.Beat, place: n.view.index(s.Ref), includes: s.Beat.View.has(n.cfg.Self), mine: s.Beat.echo(n.cfg.Self),
 		misses: s.Misses, heard: s.Heard, heardAwake: s.HeardAwake,
 		echo: s.Echo, echoAwake: s.EchoAwake, echoSeq: s.EchoSeq, echoLease: s.EchoLease, echoed: s.Echoed,
 		promise: s.Promise, bound: s.Bound, promised: s.Promised, vouched: s.Vouched,

@@ -22,6 +22,7 @@ var derived = map[string]string{
 	"Node.after":      "empty between steps",
 	"peer.place":      "of the view",
 	"peer.includes":   "of its beat",
+	"peer.mine":       "of its beat",
 	"pinBoard.pinSet": "of its parts",
 	"pinSet.words":    "of the orders",
 	"pinSet.digest":   "of the orders",

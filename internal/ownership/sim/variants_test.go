@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"flag"
 	"slices"
 	"testing"
@@ -54,13 +55,13 @@ func (m *broken) Step(now ownership.Time, ev ownership.Event) []ownership.Effect
 
 // forge makes a beat echo the newest of this node's own.
 func forge(m *broken, b *ownership.Beat) {
-	for i := range b.Echo {
-		if b.Echo[i].Name == m.self.Name {
-			b.Echo[i] = ownership.Echo{Ref: m.self, Seq: m.sent, Mutual: true}
-			return
-		}
+	forged := ownership.Echo{Ref: m.self, Seq: m.sent, Mutual: true}
+	i, ok := slices.BinarySearchFunc(b.Echo, m.self.Name, func(e ownership.Echo, name string) int { return cmp.Compare(e.Name, name) })
+	if ok {
+		b.Echo[i] = forged
+		return
 	}
-	b.Echo = append(b.Echo, ownership.Echo{Ref: m.self, Seq: m.sent, Mutual: true})
+	b.Echo = slices.Insert(b.Echo, i, forged)
 }
 
 // watch notes the first pool's table.
