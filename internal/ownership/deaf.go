@@ -14,7 +14,7 @@ func (n *Node) judgeDeaf() {
 	cut := n.cutOff()
 	switch {
 	case n.bar != barDeaf && !hears:
-		n.note(NoteDeaf, "", "the interface has received no frame for %v: owns nothing until it does", round(n.awake-max(n.beatAwake, n.frameAwake)))
+		n.note(NoteDeaf, "", "the interface has received no frame for %v: owns nothing until it does", round(n.nothingFor()))
 		n.goDeaf("the interface receives no frames")
 		n.proven = false
 	case n.bar != barDeaf && cut:
@@ -40,14 +40,15 @@ func (n *Node) judgeDeaf() {
 		n.note(NoteDeaf, "", "the interface receives again")
 		n.hearAgain()
 	case n.awake-n.deafSince >= n.alone():
-		n.note(NoteDeaf, "", "no frame for %v: goes on as if the segment were quiet", round(n.awake-max(n.beatAwake, n.frameAwake)))
+		n.note(NoteDeaf, "", "no frame for %v: goes on as if the segment were quiet", round(n.nothingFor()))
 		n.quietSegment = true
 		n.hearAgain()
 	}
 }
 
-// prove: a frame has been received.
-func (n *Node) prove() {
+// receive: the interface has received a frame.
+func (n *Node) receive() {
+	n.frameAwake, n.quietSegment = n.awake, false
 	if !n.proven {
 		n.proven, n.provenAt = true, n.awake
 	}
@@ -64,12 +65,15 @@ func (n *Node) connected() bool { return n.proven && n.awake-n.provenAt >= 2*n.i
 // be read late). Then it is not the peers that are gone. One frame ends it,
 // until a peer has been heard again. So does patience: after so long without a
 // frame the segment may just be quiet, and a node that nothing reaches does no
-// harm; it goes on unproven.
+// harm; it goes on unproven. Who stood still has not looked yet at what came meanwhile.
 func (n *Node) hearsNothing() bool {
 	peers := slices.ContainsFunc(n.peers, func(p *peer) bool { return !p.left && !p.restarts() && (n.view.ID.Number == 0 || p.member()) })
 	return peers && n.frameAwake <= n.beatAwake+2*n.interval &&
-		n.awake-max(n.beatAwake, n.frameAwake) >= n.deafAfter() && !n.quietSegment
+		min(n.nothingFor(), n.awake-n.thawed) >= n.deafAfter() && !n.quietSegment
 }
+
+// nothingFor is how long the interface has received nothing at all.
+func (n *Node) nothingFor() Time { return n.awake - n.frameAwake }
 
 // judgeDoubt notes since when the service's network seems to be broken, since when
 // clients reach a node across the break that is out, and since when that looks as if
@@ -80,7 +84,7 @@ func (n *Node) judgeDoubt(hears bool) {
 	n.since(&n.doubtSince, doubt)
 	n.since(&n.wantedSince, wanted)
 	n.since(&n.muteSince, wanted && n.seemsMute())
-	n.frameless = !hears || n.awake-max(n.beatAwake, n.frameAwake) >= n.alone()
+	n.frameless = !hears || n.nothingFor() >= n.alone()
 }
 
 // since notes when it began to hold; 0: it does not.

@@ -69,6 +69,9 @@ type peer struct {
 // hear takes in one beat. A beat that is not newer than the last is dropped,
 // but for the path by which it came; the result tells whether it was newer.
 func (n *Node) hear(b *Beat, by Path) bool {
+	if by == PathService {
+		n.receive() // a beat is a frame, be it an old one
+	}
 	if b.From.Name == n.cfg.Self.Name {
 		n.hearNamesake(b)
 		return true

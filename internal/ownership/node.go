@@ -191,8 +191,7 @@ func (n *Node) Step(now Time, ev Event) []Effect {
 			return nil // the same beat by another path: all that it tells is known
 		}
 	case FramesSeen:
-		n.frameAwake, n.quietSegment = n.awake, false
-		n.prove()
+		n.receive()
 	case TrafficSeen:
 		n.trafficAwake = max(n.awake, 1)
 	case SetWeights:

@@ -49,8 +49,7 @@ func (n *Node) came(p *peer, b *Beat, by Path) {
 		p.ways.second, p.ways.by, n.secondAwake = n.awake, by, max(n.awake, 1)
 	case b.Seq > p.ways.serviceSeq:
 		p.ways.serviceSeq, p.ways.service = b.Seq, n.awake
-		n.beatAwake, n.quietSegment = n.awake, false
-		n.prove()
+		n.beatAwake = n.awake
 	}
 }
 

@@ -312,7 +312,8 @@ type (
 		Beat *Beat
 		Path Path // by which it came
 	}
-	// FramesSeen: the interface has received frames (of any kind) since the last FramesSeen.
+	// FramesSeen: the interface has received frames (of any kind) since the daemon last looked,
+	// and no beat among them.
 	FramesSeen struct{}
 	// TrafficSeen: and packets for a shared address among them, beats aside. Nobody
 	// needs to look for them but while Node.InDoubt.

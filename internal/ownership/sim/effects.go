@@ -74,10 +74,7 @@ func (w *world) effect(n *node, e ownership.Effect) {
 		w.resend(n, e)
 	case ownership.WakeAt:
 		w.mix(uint64(e.At))
-		at := max(n.clock.when(e.At), w.now) + n.rng.span(0, n.lag)
-		n.wakeGen++
-		n.wakeDue = false
-		w.queue.push(event{at: at, kind: evWake, node: uint8(n.id), gen: n.wakeGen})
+		w.wakeAt(n, e.At)
 	case ownership.Note:
 		w.mix(uint64(e.Kind) + uint64(e.View.Number)<<8)
 		if w.story != nil {
@@ -85,6 +82,19 @@ func (w *world) effect(n *node, e ownership.Effect) {
 		}
 	default:
 		w.fail(RuleContract, fmt.Sprintf("%s asks for an unknown effect %T", n.spec.Label, e))
+	}
+}
+
+// wakeAt sets the daemon's timer anew.
+func (w *world) wakeAt(n *node, wish ownership.Time) {
+	at := max(n.clock.when(wish), w.now)
+	if n.lag > 0 {
+		at += n.rng.span(0, n.lag)
+	}
+	n.wakeDue = false
+	if at != n.wakeAt {
+		n.wakeAt = at
+		w.queue.push(event{at: at, kind: evWake, node: uint8(n.id)})
 	}
 }
 

@@ -33,6 +33,8 @@ func (m *alone) Step(now ownership.Time, _ ownership.Event) []ownership.Effect {
 		ownership.WakeAt{At: now + m.cfg.Interval})
 }
 
+func (*alone) InDoubt() bool { return false }
+
 func runAlone(t *testing.T, text string) *Violation {
 	t.Helper()
 	s, err := Parse(text)

@@ -48,13 +48,13 @@ type node struct {
 	pending      []ownership.Effect
 	inbox        []any // events; reconfigured
 	wakeDue      bool
-	wakeGen      uint32
-	frames       bool // the interface has received something
+	wakeAt       time.Duration // of the evWake that counts; never: none
+	look         look
 	last         *ownership.Beat
 	views        int // adopted since something last changed
 	burst        int // beats sent since burstAt, an interval at most
 	burstAt      time.Duration
-	thawed       time.Duration // when it last froze no more
+	thawed       time.Duration // when it last froze no more, or was slow no more
 	restart      restart
 	kept         []ownership.PinOrder // on its disk
 
@@ -71,12 +71,19 @@ type node struct {
 func newNode(s *Scenario, id int, chances rng) *node {
 	spec := &s.Nodes[id]
 	return &node{
-		id: id, bit: 1 << id, spec: spec, weight: spec.Weight, armed: -1, rng: chances,
+		id: id, bit: 1 << id, spec: spec, weight: spec.Weight, armed: -1, wakeAt: never, rng: chances,
 		clock:    clock{spec.Origin, spec.PPM},
 		file:     settings{pools: 1<<len(s.Pools) - 1, interval: s.Interval, lease: s.Lease},
 		datapath: newDatapath(s),
 		gaveUp:   make(map[int]time.Duration),
 	}
+}
+
+// look is what a daemon knows of its interface, as internal/daemon does: it looks when its timer
+// fires. Frames that a beat explains are not told, and clients count only while the machine asks.
+type look struct {
+	frames, beats bool // came since the last look: anything; a beat by the service path
+	doubts        bool // the machine asked at the last look
 }
 
 // sick tells whether the node itself is hindered from taking part.
@@ -139,8 +146,8 @@ func (w *world) configOf(n *node) ownership.Config {
 func (w *world) endDaemon(n *node) {
 	n.machine = nil
 	n.life++
-	n.wakeGen++
-	n.frozen, n.resting, n.rested, n.stopping, n.wakeDue, n.frames = false, false, false, false, false, false
+	n.wakeAt = never
+	n.frozen, n.resting, n.rested, n.stopping, n.wakeDue, n.look = false, false, false, false, false, look{}
 	n.armed, n.restart.asked = -1, false
 	n.pending, n.inbox, n.last = nil, n.inbox[:0], nil
 	n.queued = false
@@ -152,10 +159,10 @@ func (w *world) arrive(n *node, b *ownership.Beat, path ownership.Path) {
 	if !n.up || service && (n.deaf || n.unflooded) {
 		return
 	}
-	n.frames = n.frames || service
 	if n.machine == nil {
 		return
 	}
+	n.look.frames = n.look.frames || service
 	if len(n.inbox) >= inboxRoom {
 		return
 	}
@@ -177,25 +184,34 @@ func (w *world) pump(n *node) {
 	}
 	for w.failure == nil && n.canStep() && (n.wakeDue || len(n.inbox) > 0) {
 		if n.wakeDue && (len(n.inbox) == 0 || n.rng.below(2) == 0) {
-			if n.frames || !w.s.Quiet && n.up && !n.deaf {
-				n.frames = false
-				w.step(n, ownership.FramesSeen{})
-				if !n.canStep() {
-					return
-				}
-			}
-			if !w.s.Quiet && n.up && !n.deaf && !n.unflooded {
-				w.step(n, ownership.TrafficSeen{})
-				if !n.canStep() {
-					return
-				}
-			}
-			n.wakeDue = false
-			w.step(n, ownership.Wake{})
+			w.wake(n)
 			continue
 		}
 		w.next(n)
 	}
+}
+
+// wake is a timer that fires.
+func (w *world) wake(n *node) {
+	others := !w.s.Quiet && n.up && !n.deaf // frames of others, clients among them
+	frames := (n.look.frames || others) && !n.look.beats
+	n.look.frames, n.look.beats = false, false
+	if frames {
+		w.step(n, ownership.FramesSeen{})
+		if !n.canStep() {
+			return
+		}
+	}
+	doubted := n.look.doubts
+	n.look.doubts = n.machine.InDoubt()
+	if doubted && n.look.doubts && others && !n.unflooded {
+		w.step(n, ownership.TrafficSeen{})
+		if !n.canStep() {
+			return
+		}
+	}
+	n.wakeDue = false
+	w.step(n, ownership.Wake{})
 }
 
 // next hands over the oldest thing in the inbox.
@@ -207,6 +223,8 @@ func (w *world) next(n *node) {
 		first = w.event(n, r)
 	case weighed:
 		first = ownership.SetWeights{Weights: n.weights()}
+	case ownership.BeatReceived:
+		n.look.beats = n.look.beats || r.Path == ownership.PathService
 	}
 	ev := first.(ownership.Event)
 	_, n.stopping = ev.(ownership.Stop)

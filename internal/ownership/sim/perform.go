@@ -62,6 +62,9 @@ func (w *world) performOn(n *node, op *Op) {
 	case Unflood:
 		n.unflooded = true
 	case Cure:
+		if n.slow > 0 || n.lag > 0 || n.dawdle > 0 {
+			n.thawed = w.now
+		}
 		n.deaf, n.mute, n.unflooded, n.slow, n.lag, n.dawdle = false, false, false, 0, 0, 0
 		w.pump(n)
 	case Weight:

@@ -27,6 +27,8 @@ func (r *reborn) Step(now ownership.Time, ev ownership.Event) []ownership.Effect
 	return r.node.Step(now, ev)
 }
 
+func (r *reborn) InDoubt() bool { return r.node.InDoubt() }
+
 func (r *reborn) rebirth(now ownership.Time) {
 	raw, err := json.Marshal(r.node.Snapshot())
 	if err != nil {

@@ -12,6 +12,8 @@ const MaxNodes = 16
 // Machine is what runs on every node: ownership.Node, or a variant of it.
 type Machine interface {
 	Step(now ownership.Time, ev ownership.Event) []ownership.Effect
+	// InDoubt tells whether TrafficSeen counts.
+	InDoubt() bool
 }
 
 // Factory starts a machine, as a daemon does that has just cleared the

@@ -101,8 +101,8 @@ func (w *world) handle(e event) {
 			n.scheduled = false
 		}
 	case evWake:
-		if e.gen == n.wakeGen {
-			n.wakeDue = true
+		if e.at == n.wakeAt {
+			n.wakeAt, n.wakeDue = never, true
 			w.pump(n)
 		}
 	case evResume:
