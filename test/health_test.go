@@ -150,6 +150,17 @@ func TestAllAreIll(t *testing.T) {
 	c.answeredBy(c.Client(), c.Nodes()...)
 	c.unbroken("all ill", clients, 2*time.Second)
 
+	// A daemon that restarts knows since when, and is no better for the others.
+	again, view := c.Node(0), c.view()
+	before := nobodyWell(statuses(t, again)[0])
+	must(t, again.Upgrade(soon(t)))
+	c.until(again, "to serve on as ill as before: "+before, func(s *api.Status) bool { return nobodyWell(s) == before })
+	c.answeredBy(c.Client(), c.Nodes()...)
+	if is := c.view(); is != view {
+		t.Errorf("view %s, was %s: the restart of one that is ill moved something", is, view)
+	}
+	c.unbroken("restarted", clients, 2*time.Second)
+
 	well := c.Node(2)
 	l.up(well)
 	c.until(well, "to have all of web", func(s *api.Status) bool {
@@ -159,6 +170,16 @@ func TestAllAreIll(t *testing.T) {
 	l.up(c.Others(well)...)
 	c.even()
 	c.unbroken("all well", clients, 2*time.Second)
+}
+
+// nobodyWell is the warning of one that serves although it is ill.
+func nobodyWell(s *api.Status) string {
+	for _, w := range s.Warnings {
+		if w.Code == api.WarnNobodyWell {
+			return w.Text
+		}
+	}
+	return ""
 }
 
 // TestNoVerdictNoShare: a node whose checks fail from the beginning takes no part in the pool.

@@ -292,6 +292,7 @@ func (d *daemon) connect(keys config.Keys, left *estate) error {
 	if err != nil {
 		return errors.Join(err, tx.Close())
 	}
+	d.ward.Load().degraded.carryOn(left.Degraded, time.Now())
 	d.unfit = left.Node.Unfit
 	return nil
 }

@@ -44,6 +44,7 @@ type estate struct {
 	Lingering []map[uint32]ownership.Time
 	Beats     uint64
 	Since     time.Time // of the state
+	Degraded  time.Time // since when it goes on although it would leave; zero if it does not
 
 	// What the next daemon goes by even if it cannot carry on.
 	Orders standing
@@ -62,7 +63,7 @@ func asleep() (time.Duration, error) {
 // leave writes down what the next daemon needs to carry on. Nothing may change after it.
 func (d *daemon) leave() error {
 	l := d.loop
-	return d.leaveTo(estate{Node: l.node.Snapshot(), Lingering: l.lingering.since, Beats: l.sent, Since: l.stateSince})
+	return d.leaveTo(estate{Node: l.node.Snapshot(), Lingering: l.lingering.since, Beats: l.sent, Since: l.stateSince, Degraded: d.ward.Load().degradedSince()})
 }
 
 // leaveWord writes down what the next daemon, which starts anew, needs to know. The loop has ended.

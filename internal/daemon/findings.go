@@ -17,10 +17,10 @@ func (w *ward) describe(s *api.Status) {
 	s.Checks, s.Signs = w.all()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.degraded.IsZero() {
+	if since := w.degraded.since; !since.IsZero() {
 		s.Degraded = s.Degraded || s.State == api.Serving
 		s.Warnings = append(s.Warnings, api.Warning{
-			Code: api.WarnNobodyWell, Text: fmt.Sprintf("%s, since %s", leastIll, w.degraded.Format(time.TimeOnly)),
+			Code: api.WarnNobodyWell, Text: fmt.Sprintf("%s, since %s", leastIll, since.Format(time.TimeOnly)),
 		})
 	}
 }

@@ -39,7 +39,7 @@ type ward struct {
 	news     []occurrence // changes that the hooks have not been told of
 	blame    health.Blame
 	applied  conclusion
-	degraded time.Time // since when the node goes on although it would leave; zero if it does not
+	degraded spell
 
 	concluding sync.Mutex // one conclusion at a time; taken before mu
 }
@@ -91,6 +91,13 @@ func newWard(cfg *config.Config, log *slog.Logger) (*ward, error) {
 // serves says whose weights it is about.
 func (w *ward) serves(l *loop) { w.loop, w.tell = l, l.events.add }
 
+// degradedSince is for the one that comes next.
+func (w *ward) degradedSince() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.degraded.told(time.Now())
+}
+
 // tend runs the ward in force until ctx is done.
 func (d *daemon) tend(ctx context.Context) {
 	for ctx.Err() == nil {
@@ -102,6 +109,7 @@ func (d *daemon) tend(ctx context.Context) {
 // the place of the ward. What it has not seen yet stays as it is. It belongs to the loop.
 func (d *daemon) replaceWard(next *ward) {
 	next.serves(d.loop)
+	next.degraded.carryOn(d.ward.Load().degradedSince(), time.Now())
 	close(d.ward.Swap(next).retired)
 }
 
@@ -268,11 +276,6 @@ func (w *ward) conclude(ctx context.Context) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.applied, w.news = next, w.news[len(news):]
-	switch {
-	case !next.degraded:
-		w.degraded = time.Time{}
-	case w.degraded.IsZero():
-		w.degraded = time.Now()
-	}
+	w.degraded.is(next.degraded, time.Now())
 	return nil
 }

@@ -62,6 +62,7 @@ func TestHealthIsAStory(t *testing.T) {
 		{"the same in other words", SetHealth{Shares: []uint16{50}, Lines: []string{"cpu: busier"}, Why: [][]string{{"cpu: busier"}}}, ""},
 		{"ill", SetHealth{Shares: []uint16{0}, Illness: []uint16{512}, Lines: []string{"refused"}, Why: [][]string{{"refused"}}}, "pool web: weight 0, was 50: refused"},
 		{"ill, and nobody is better", SetHealth{Shares: []uint16{100}, Illness: []uint16{512}, Lines: []string{"refused"}, Why: [][]string{{"refused"}}}, "pool web: weight 100, was 0: refused"},
+		{"another daemon that has not looked yet", SetHealth{Shares: []uint16{SameShare}, Illness: []uint16{0}, Lines: []string{"no verdict yet"}, Why: [][]string{{"no verdict yet"}}}, ""},
 		{"ill of many things", SetHealth{Shares: []uint16{0}, Illness: []uint16{512}, Lines: []string{"a", "b", "c", "d", "e"}, Why: [][]string{{"a", "b", "c", "d", "e"}}},
 			"pool web: weight 0, was 100: a; b; c; and 2 more"},
 		{"once more, and nobody is better", SetHealth{Shares: []uint16{100}, Illness: []uint16{512}, Lines: []string{"a"}, Why: [][]string{{"a"}}}, "pool web: weight 100, was 0: a"},

@@ -81,6 +81,7 @@ type Snapshot struct {
 	Draining           bool
 	DrainWhy           string
 	Weights, Shares    []uint16
+	Health             SetHealth
 	Missed             []MissedSnapshot
 	ViewProven, Proven bool
 	ProvenAt           Time
@@ -202,7 +203,7 @@ func (n *Node) Snapshot() *Snapshot {
 		Owned: n.owned, Lingers: n.lingers, Unclaimed: n.unclaimed, Released: n.released, States: n.states, TableDirty: n.tableDirty,
 		LeaseUntil: n.leaseUntil, Renewed: n.renewed,
 		Bar: uint8(n.bar), BarredIn: n.barredIn, Muted: n.muted, MuteTill: n.muteTill, Namesake: n.namesake,
-		Draining: n.draining, DrainWhy: n.drainWhy, Weights: n.weights, Shares: n.shares,
+		Draining: n.draining, DrainWhy: n.drainWhy, Weights: n.weights, Shares: n.shares, Health: n.health,
 		ViewProven: n.viewProven, Proven: n.proven, ProvenAt: n.provenAt,
 		FrameAwake: n.frameAwake, BeatAwake: n.beatAwake, DeafSince: n.deafSince, SecondAwake: n.secondAwake,
 		DoubtSince: n.doubtSince, WantedSince: n.wantedSince, MuteSince: n.muteSince, TrafficAwake: n.trafficAwake,
@@ -338,6 +339,7 @@ func (n *Node) restore(s *Snapshot) {
 	n.leaseUntil, n.renewed = s.LeaseUntil, s.Renewed
 	n.bar, n.barredIn, n.muted, n.muteTill, n.namesake = bar(s.Bar), s.BarredIn, s.Muted, s.MuteTill, s.Namesake
 	n.draining, n.drainWhy, n.weights, n.shares = s.Draining, s.DrainWhy, slices.Clone(s.Weights), slices.Clone(s.Shares)
+	n.health = s.Health
 	for _, m := range s.Missed {
 		n.missed[link{m.A, m.B}] = m.At
 	}

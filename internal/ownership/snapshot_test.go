@@ -13,7 +13,6 @@ import (
 var derived = map[string]string{
 	"Node.cfg":        "the configuration of the next start, but for what Snapshot.fits compares",
 	"Node.stood":      "set by every step",
-	"Node.health":     "told by whoever looks after it, after each start",
 	"Node.retires":    "a node that is to end for good is not held",
 	"Node.stopped":    "a node that has stopped has no next start to carry it on",
 	"Node.table":      "of the view",

@@ -27,7 +27,7 @@ const (
 	NoShare   uint16 = 0xffff
 )
 
-// SameShare in the place of a share leaves it as it is.
+// SameShare in the place of a share leaves it, and the illness, as they are.
 const SameShare uint16 = 0xffff
 
 // Quorum says when a part of the cluster may own buckets.
