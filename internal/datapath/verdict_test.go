@@ -37,3 +37,17 @@ func TestVerdictsAreThoseOfThePrograms(t *testing.T) {
 		t.Errorf("%d verdicts, in the programs %d", len(all), len(inC))
 	}
 }
+
+// Whoever reads the counters can look up what they count.
+func TestVerdictsAreExplained(t *testing.T) {
+	docs, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range AllVerdicts() {
+		told := v != PassUntouched && v != PassBeat && v != DropBeat // of no interest: rota status leaves them out
+		if told && !strings.Contains(string(docs), "`"+v.String()+"`") {
+			t.Errorf("docs/operations.md says nothing of %v", v)
+		}
+	}
+}

@@ -72,7 +72,11 @@ func Demo(ctx context.Context, o Options, out io.Writer) (err error) {
 	}
 	d.say("")
 	fmt.Fprint(out, d.table.String())
-	return d.table.verdict()
+	if err := d.table.verdict(); err != nil {
+		return err
+	}
+	d.say("\n%s", d.table.success())
+	return nil
 }
 
 func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.out, format+"\n", args...) }

@@ -11,6 +11,9 @@ import (
 // table is what a demo measured beside what it should be.
 type table struct{ rows []row }
 
+// missedAim marks what depends on the machine, and is over its limit.
+const missedAim = "missed"
+
 type row struct {
 	what, measured, limit string
 	mark                  string
@@ -46,7 +49,7 @@ func (t *table) excused(what string, measured, limit, delay time.Duration) {
 func (t *table) note(what, measured, aim string, met bool) {
 	t.row(what, measured, aim, nil)
 	if !met {
-		t.rows[len(t.rows)-1].mark = "missed"
+		t.rows[len(t.rows)-1].mark = missedAim
 	}
 }
 
@@ -59,6 +62,20 @@ func (t *table) String() string {
 	}
 	_ = w.Flush() // a Builder takes everything
 	return b.String()
+}
+
+// success is the last line of a demo in which nothing was wrong, whatever it missed.
+func (t *table) success() string {
+	var missed []string
+	for _, r := range t.rows {
+		if r.mark == missedAim {
+			missed = append(missed, fmt.Sprintf("%s (%s, limit %s)", r.what, r.measured, r.limit))
+		}
+	}
+	if len(missed) == 0 {
+		return "The demo succeeded: all of it is within its limits."
+	}
+	return "The demo succeeded: no client saw anything wrong. Missed, because of this machine and its load: " + strings.Join(missed, "; ") + "."
 }
 
 // verdict joins what was wrong.

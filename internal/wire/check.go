@@ -17,6 +17,7 @@ const (
 	maxHealth   = 32    // lines; more are left out
 	maxSees     = 48    // signs and their targets; more are left out
 	maxText     = 128   // bytes of a line for people; longer ones are cut
+	maxCause    = 384   // the same of a line of health, which may name a cause and what follows from it
 )
 
 var errPins = fmt.Errorf("pins: at most %d", maxPins)
@@ -209,6 +210,9 @@ func checkEcho(echo []ownership.Echo) error {
 // most maxText bytes. Text must never be a reason to drop a beat.
 func cleanText(s string) string { return cleanTextTo(s, maxText) }
 
+// cutOff ends a text of which something is missing.
+const cutOff = "…"
+
 func cleanTextTo(s string, limit int) string {
 	plain := len(s) <= limit
 	for i := 0; plain && i < len(s); i++ {
@@ -218,14 +222,18 @@ func cleanTextTo(s string, limit int) string {
 		return s
 	}
 	var b strings.Builder
+	fits := 0 // of it, if cutOff is to follow
 	for _, r := range s { // invalid bytes come as U+FFFD
 		if !unicode.IsPrint(r) {
 			r = ' '
 		}
 		if b.Len()+len(string(r)) > limit {
-			break
+			return b.String()[:fits] + cutOff
 		}
 		b.WriteRune(r)
+		if b.Len()+len(cutOff) <= limit {
+			fits = b.Len()
+		}
 	}
 	return b.String()
 }

@@ -118,7 +118,7 @@ func TestTextForPeopleNeverStopsABeat(t *testing.T) {
 	s, o := mustSealer(t, peerRef), mustOpener(t)
 	b := plainBeat(1)
 	b.Address = "192.0.2.1\n"
-	long := make([]byte, 2*maxText)
+	long := make([]byte, 2*maxCause)
 	for i := range long {
 		long[i] = "é"[i%2]
 	}
@@ -127,7 +127,7 @@ func TestTextForPeopleNeverStopsABeat(t *testing.T) {
 	if reason != ReasonAccepted {
 		t.Fatal(reason)
 	}
-	want := []string{"tab and \ufffd byte", string(long[:maxText])}
+	want := []string{"tab and \ufffd byte", string(long[:maxCause-len(cutOff)-1]) + cutOff}
 	if got.Address != "192.0.2.1 " || !reflect.DeepEqual(got.Health, want) {
 		t.Errorf("got %q, %q", got.Address, got.Health)
 	}
@@ -178,7 +178,7 @@ func TestTheLongestNamesFit(t *testing.T) {
 		b.Orders = append(b.Orders, ownership.SentOrder{To: to, ID: uint64(i + 1), Order: ownership.Order{Kind: ownership.OrderDrain, Reason: why}})
 		b.Answers = append(b.Answers, ownership.OrderAnswer{To: to, ID: uint64(i + 1), Refused: true, Why: why})
 	}
-	b.Health = slices.Repeat([]string{strings.Repeat("x", maxText)}, maxHealth)
+	b.Health = slices.Repeat([]string{strings.Repeat("x", maxCause)}, maxHealth)
 	o, got := mustOpener(t), (*ownership.Beat)(nil)
 	for _, p := range mustSeal(t, mustSealer(t, self), b, b.Seq) {
 		got, _ = o.Open(p)
@@ -212,7 +212,7 @@ func TestTheLargestClusterFits(t *testing.T) {
 	}
 	s, o := mustSealer(t, peerRef), mustOpener(t)
 	for range 10 * maxHealth {
-		b.Health = append(b.Health, string(make([]byte, maxText)))
+		b.Health = append(b.Health, string(make([]byte, maxCause)))
 	}
 	var got *ownership.Beat
 	for _, p := range mustSeal(t, s, b, 1) {

@@ -78,7 +78,7 @@ func readBeat(body []byte, from ownership.Ref, seq uint64, m *memory) (*ownershi
 			b.Address = cleanText(string(f.value))
 		case beatHealth:
 			if len(b.Health) < maxHealth && len(f.value) > 0 {
-				b.Health = append(b.Health, cleanText(string(f.value)))
+				b.Health = append(b.Health, cleanTextTo(string(f.value), maxCause))
 			}
 		case beatLease:
 			b.Lease = time.Duration(r.uint(f, math.MaxInt64))

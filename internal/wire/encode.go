@@ -91,7 +91,7 @@ func appendBeatOf(b []byte, beat *ownership.Beat, view []byte) []byte {
 	}
 	b = appendText(b, beatAddress, cleanText(beat.Address))
 	for _, line := range beat.Health[:min(len(beat.Health), maxHealth)] {
-		b = appendText(b, beatHealth, cleanText(line))
+		b = appendText(b, beatHealth, cleanTextTo(line, maxCause))
 	}
 	b = appendUint(b, beatLease, uint64(beat.Lease))
 	b = appendUint(b, beatExpected, uint64(beat.Expected))
