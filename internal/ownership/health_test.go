@@ -87,3 +87,47 @@ func TestHealthIsAStory(t *testing.T) {
 		}
 	}
 }
+
+// A node that its health leaves nothing goes through the views without joining
+// again, also when it is well again. One that falls out does join again.
+func TestWhoOwnsNothingDoesNotJoinAgain(t *testing.T) {
+	w := newNet(t)
+	for _, name := range []string{"a", "b", "c"} {
+		w.start(testConfig(name, 1))
+	}
+	settled := func(owned int) func() bool {
+		return func() bool {
+			return w.covered() && w.agreed() && w.nodes["a"].n.Status(w.now).Pools[0].Owned.Count() == owned
+		}
+	}
+	if !w.run(3*time.Second, settled(32)) {
+		t.Fatal(w.tell())
+	}
+	states := map[State]bool{}
+	follow := func(until func() bool) func() bool {
+		return func() bool {
+			states[w.nodes["a"].n.State()] = true
+			return until()
+		}
+	}
+	w.step("a", SetHealth{Shares: []uint16{0}, Illness: []uint16{512}})
+	if !w.run(3*time.Second, follow(settled(0))) {
+		t.Fatal(w.tell())
+	}
+	w.step("b", SetWeights{Weights: []uint16{50}})
+	w.run(time.Second, follow(func() bool { return false }))
+	w.step("b", SetWeights{Weights: []uint16{100}})
+	w.step("a", SetHealth{Shares: []uint16{100}})
+	if !w.run(3*time.Second, follow(settled(32))) {
+		t.Fatal(w.tell())
+	}
+	if len(states) != 1 || !states[StateServing] {
+		t.Errorf("was in the states %v, want serving all the while\n%s", states, w.tell())
+	}
+	w.cut = func(from, to string) bool { return from == "a" || to == "a" }
+	w.run(time.Second, nil)
+	w.cut = func(string, string) bool { return false }
+	if w.run(3*time.Second, follow(settled(32))); !states[StateFenced] {
+		t.Errorf("was in the states %v, want fenced too\n%s", states, w.tell())
+	}
+}

@@ -37,6 +37,7 @@ type Node struct {
 	pins       pinBoard
 	desk       desk
 	wasReady   bool // in view, at some time
+	goesOn     bool // was in the view before until this one came: also one that owns nothing does not join anew
 	former     []formerView
 
 	owned      []Bitmap // accepted: mine or contested in the datapath

@@ -64,7 +64,7 @@ type Snapshot struct {
 	LastActive         []Ref
 	Pins               PinSnapshot
 	Desk               DeskSnapshot
-	WasReady           bool
+	WasReady, GoesOn   bool
 	Former             []FormerSnapshot
 	Owned, Lingers     []Bitmap
 	Unclaimed          []Bitmap
@@ -198,7 +198,7 @@ func (n *Node) Snapshot() *Snapshot {
 		Interval: n.interval, Lease: n.lease, Unfit: n.unfit,
 		Seq: n.seq, Highest: n.highest,
 		View: n.view, ViewSeq: n.viewSeq, ViewAwake: n.viewAwake, Stage: n.stage,
-		Discord: n.discord, Split: n.split, Refused: n.refused, LastActive: n.lastActive, WasReady: n.wasReady,
+		Discord: n.discord, Split: n.split, Refused: n.refused, LastActive: n.lastActive, WasReady: n.wasReady, GoesOn: n.goesOn,
 		Pins: n.pins.snapshot(), Desk: n.desk.snapshot(),
 		Owned: n.owned, Lingers: n.lingers, Unclaimed: n.unclaimed, Released: n.released, States: n.states, TableDirty: n.tableDirty,
 		LeaseUntil: n.leaseUntil, Renewed: n.renewed,
@@ -328,7 +328,7 @@ func (n *Node) restore(s *Snapshot) {
 		n.setView(s.View)
 	}
 	n.viewSeq, n.viewAwake, n.stage = s.ViewSeq, s.ViewAwake, s.Stage
-	n.discord, n.split, n.refused, n.lastActive, n.wasReady = s.Discord, s.Split, s.Refused, s.LastActive, s.WasReady
+	n.discord, n.split, n.refused, n.lastActive, n.wasReady, n.goesOn = s.Discord, s.Split, s.Refused, s.LastActive, s.WasReady, s.GoesOn
 	n.pins = s.Pins.board()
 	n.desk = desk{last: s.Desk.Last, answers: s.Desk.Answers, drainTimeout: s.Desk.DrainTimeout}
 	for _, f := range s.Former {

@@ -219,7 +219,7 @@ func (n *Node) state() State {
 		return StateFenced
 	case n.leaves():
 		return StateDraining
-	case n.stage >= StageCleared || n.owns():
+	case n.stage >= StageCleared || n.owns() || n.goesOn:
 		return StateServing
 	default:
 		return StateJoining
@@ -265,7 +265,7 @@ func (n *Node) whyBarred() string {
 		return "its lease ran out; waits for a new view"
 	case n.view.ID.Number == 0:
 		return "listens for its peers"
-	case n.stage < StageCleared && !n.owns():
+	case n.stage < StageCleared && !n.owns() && !n.goesOn:
 		return "waits until the view is agreed"
 	}
 	return ""

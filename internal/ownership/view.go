@@ -28,6 +28,7 @@ func overlap(a, b *View) bool {
 func (n *Node) join(v View) {
 	n.note(NoteViewJoined, "", "view %d by %s: %s", v.ID.Number, v.ID.Proposer.Name, n.changeTo(&v))
 	serving := n.serving()
+	n.goesOn = n.bar == barNone && (n.goesOn || n.stage >= StageCleared)
 	n.leave()
 	for _, p := range n.peers {
 		was := p.member()

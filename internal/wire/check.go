@@ -222,7 +222,7 @@ func cleanTextTo(s string, limit int) string {
 		return s
 	}
 	var b strings.Builder
-	fits := 0 // of it, if cutOff is to follow
+	fits := 0             // of it, if cutOff is to follow
 	for _, r := range s { // invalid bytes come as U+FFFD
 		if !unicode.IsPrint(r) {
 			r = ' '
