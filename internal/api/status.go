@@ -235,6 +235,17 @@ func (s *Status) ServesOn() bool {
 	return false
 }
 
+// OwnsNothing tells whether the node takes part with weight 0 in every pool, because it
+// is ill or somebody wants it so, and owns nothing.
+func (s *Status) OwnsNothing() bool {
+	for _, p := range s.Pools {
+		if weight, member := p.Weights[s.Node]; !member || weight > 0 || p.Owned != "" {
+			return false
+		}
+	}
+	return s.State == Serving && len(s.Pools) > 0
+}
+
 // complete puts empty lists where there are none: programs expect lists, not null.
 func (s *Status) complete() {
 	notNil(&s.Warnings)
@@ -289,6 +300,9 @@ const (
 	WarnPinsLeftOut = "pins-left-out" // there are more, and more scattered ones, than the nodes can tell each other
 	WarnPinsUnkept  = "pins-unkept"   // the node cannot write them down
 )
+
+// WarnOwnsNothing: State is Serving, and OwnsNothing.
+const WarnOwnsNothing = "owns-nothing"
 
 // WarnNobodyWell: the node's health asks it to leave, and it serves on because no node is better.
 const WarnNobodyWell = "nobody-well"

@@ -20,10 +20,12 @@ func (p *program) status() *cobra.Command {
 		Use:   "status",
 		Short: "Tell who is there, who owns what, and what is wrong",
 		Long: `Tell who is there, who owns what, and what is wrong, as the daemon on this
-host sees it. An asterisk marks this node.`,
+host sees it. An asterisk marks this node. A node that is ill, or that has
+weight 0 by order, takes part (serving) and owns nothing: its WEIGHT is 0.`,
 		Example: `  rota status
   rota status --watch
-  rota status --json | jq -r '.nodes[] | select(.state != "serving") | .name'`,
+  rota status --json |
+    jq -r '.nodes[] | select(.state != "serving" or .weight == 0) | .name'`,
 		Args: arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			show := p.showStatus

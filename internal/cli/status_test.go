@@ -57,6 +57,24 @@ POOL web: 192.0.2.10 2001:db8::10
   node-c        819  20.0%      50  ######
   packets: pass 1.2M, drop-foreign 812
 `},
+		{"this node is ill and owns nothing", func(st *api.Status) {
+			p := &st.Pools[0]
+			st.Nodes, p.Verdicts, p.Reason = nil, nil, ""
+			p.Owners, p.Weights["node-a"] = map[string]int{"node-b": 2731, "node-c": 1365}, 0
+			st.Warnings = []api.Warning{{Code: api.WarnOwnsNothing, Text: "takes part, but owns nothing"}}
+		}, `
+node-a of cluster web: serving since 10:45:00 (1 h 15 min) - owns nothing
+view 17 of 3 nodes, agreed; lease good for 287 ms
+
+NODE  STATE  WEIGHT  HEARD  ADDRESS
+
+POOL web: 192.0.2.10 2001:db8::10
+  4096 buckets by source-address-port; MAC 03:e9:c4:17:26:3a
+  datapath tc
+  OWNER   BUCKETS  SHARE  WEIGHT
+  node-b     2731  66.7%     100  ####################
+  node-c     1365  33.3%      50  ##########
+`},
 		{"this node is ill", func(st *api.Status) {
 			at := 99.0
 			warn := 10.0

@@ -32,6 +32,9 @@ func headText(st *api.Status, s style) string {
 	if !st.Since.IsZero() {
 		words = append(words, strings.Fields(fmt.Sprintf("since %s (%s)", clock(st.Since, st.Now), ago(st.Now.Sub(st.Since))))...)
 	}
+	if st.OwnsNothing() {
+		words = append(words, s.paint(warn, "- owns nothing"))
+	}
 	if st.Degraded {
 		words = append(words, s.paint(warn, "- degraded"))
 	}
@@ -128,7 +131,7 @@ func troubles(st *api.Status) []trouble {
 func severity(p paint) int { return slices.Index([]paint{bad, warn, good, plain}, p) }
 
 // toldAlready are the warnings that say what the numbers tell, and what comes first.
-var toldAlready = []string{api.WarnNotServing, api.WarnPeerSilent, api.WarnPeerIncompatible, api.WarnOneWay, api.WarnServesOn, api.WarnNoCarrier}
+var toldAlready = []string{api.WarnNotServing, api.WarnPeerSilent, api.WarnPeerIncompatible, api.WarnOneWay, api.WarnServesOn, api.WarnNoCarrier, api.WarnOwnsNothing}
 
 // whyNot is the daemon's reason for not serving.
 func whyNot(st *api.Status) string {

@@ -84,6 +84,9 @@ func (d *daemon) Status() api.Status {
 	}
 	s.Degraded = degraded(own) || outage.why != nil && own.State == ownership.StateServing
 	d.ward.Load().describe(&s)
+	if s.OwnsNothing() {
+		s.Warnings = append(s.Warnings, api.Warning{Code: api.WarnOwnsNothing, Text: "takes part, but owns nothing: its weight is 0 in every pool"})
+	}
 	return s
 }
 
