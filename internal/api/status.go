@@ -313,6 +313,9 @@ const WarnNoReplay = "no-replay"
 // WarnForwarded: the host passes on connections to a shared address, and the programs cannot ask conntrack for them.
 const WarnForwarded = "forwarded"
 
+// WarnNoRoom: there are more nodes than expected_nodes.
+const WarnNoRoom = "no-room"
+
 // WarnNoCarrier: no frame can leave or reach the service's interface.
 const WarnNoCarrier = "no-carrier"
 

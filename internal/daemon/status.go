@@ -155,6 +155,10 @@ func nodeOf(n ownership.NodeStatus) api.Node {
 	if i := slices.IndexFunc(n.Weights, func(w uint16) bool { return w != ownership.NoShare }); i >= 0 {
 		out.Weight = int(n.Weights[i])
 	}
+	if n.Waits.Flaps > 0 {
+		out.Health = append(out.Health, fmt.Sprintf("fell out lately (%d): is taken in at %s, if it is heard without a break until then",
+			n.Waits.Flaps, time.Now().Add(n.Waits.For).Format(time.TimeOnly)))
+	}
 	switch {
 	case n.Left:
 		out.State = api.Left
@@ -235,6 +239,9 @@ func ailing(own ownership.Status) []api.Warning {
 			ws = append(ws, api.Warning{Code: "peer-silent", Text: fmt.Sprintf("%s has been silent for %v", n.Name, n.HeardAgo.Round(time.Millisecond))})
 		case n.Unlike != "":
 			ws = append(ws, api.Warning{Code: "peer-incompatible", Text: fmt.Sprintf("does not share with %s: %s", n.Name, n.Unlike)})
+		case n.Waits.Full:
+			ws = append(ws, api.Warning{Code: api.WarnNoRoom, Text: fmt.Sprintf(
+				"%s waits outside: the nodes that serve are as many as expected_nodes says; stop one, or raise expected_nodes on all", n.Name)})
 		case !n.Mutual:
 			ws = append(ws, api.Warning{Code: "one-way", Text: fmt.Sprintf("%s is heard but does not hear this node", n.Name)})
 		}

@@ -99,10 +99,14 @@ func (n *Node) emitBeat() {
 
 // tellOthers is for people, at the other nodes; here Status.Why says why the host cannot serve.
 func (n *Node) tellOthers() []string {
-	if n.unfit == "" {
-		return n.ownWords()
+	words := n.ownWords()
+	if n.unfit != "" {
+		words = append([]string{handsOver + n.unfit}, words...)
 	}
-	return append([]string{handsOver + n.unfit}, n.ownWords()...)
+	if waiting := n.outsiders(); len(waiting) > 0 {
+		words = slices.Concat(words, waiting)
+	}
+	return words
 }
 
 // send makes the beat. Every echo to a member of the view is a promise: the

@@ -299,11 +299,16 @@ func (n *Node) patience(p *peer) time.Duration {
 	if !n.serving() {
 		return 2 * n.lease
 	}
+	return min(2*n.lease<<n.flapsLeft(p), maxPatience)
+}
+
+// flapsLeft is how often it was dropped from a view, but for what is forgiven by now.
+func (n *Node) flapsLeft(p *peer) uint8 {
 	flaps := p.flaps
 	for calm := n.awake - p.flapAwake; flaps > 0 && calm > calmAfter; calm -= calmAfter {
 		flaps--
 	}
-	return min(2*n.lease<<flaps, maxPatience)
+	return flaps
 }
 
 const (

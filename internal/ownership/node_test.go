@@ -286,7 +286,7 @@ func TestAHostThatCannotServe(t *testing.T) {
 	}
 	lone := *w.nodes["node-a"].n
 	lone.bar = barFenced
-	if s := lone.Status(w.now); s.State != StateFenced || s.Why != "its lease ran out; waits for a new view; hands over: the route has gone" {
+	if s := lone.Status(w.now); s.State != StateFenced || s.Why != "its lease ran out; waits to be taken in by those who serve; hands over: the route has gone" {
 		t.Errorf("fenced besides: state %v because %q", s.State, s.Why)
 	}
 	told := func(name string) []string {

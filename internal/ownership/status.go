@@ -73,6 +73,7 @@ type NodeStatus struct {
 	HeardAgo                     time.Duration
 	Held                         time.Duration // its daemon restarts, and what it owns is held for so long yet
 	Path                         Path          // by which it is heard
+	Waits                        Waits         // to be taken in
 	// By this node's pools: the weight (NoShare: it does not have the pool), the priority
 	// (of use in single ones), how many buckets it accepts by its own word.
 	Weights    []uint16
@@ -118,7 +119,7 @@ func (n *Node) Status(now Time) Status {
 	for _, p := range n.peers {
 		ns := NodeStatus{
 			Ref: p.ref, Address: p.beat.Address, State: stateOf(p.beat), Silent: p.silent, Left: p.left, Deaf: p.beat.Flags&FlagDeaf != 0,
-			Mutual: p.mutual, Member: p.member(), HeardAgo: max(now-p.heard, 0), Path: n.pathOf(p),
+			Mutual: p.mutual, Member: p.member(), HeardAgo: max(now-p.heard, 0), Path: n.pathOf(p), Waits: n.waitsOf(p),
 			Sees: p.beat.Sees, Health: p.beat.Health,
 		}
 		if p.restarts() {
@@ -256,15 +257,15 @@ func (n *Node) whyBarred() string {
 	case n.muted:
 		return "another host uses this node's name"
 	case n.bar == barStandby:
-		return "a better view is near; waits to be taken in"
+		return n.whyOutside("a better view is near; waits to be taken in")
 	case n.bar == barDeaf:
 		return n.deafWhy
 	case n.bar == barFenced && n.cfg.Quorum == QuorumMajority && n.mutualCount()+1 < n.cfg.ExpectedNodes/2+1:
 		return text("hears %d of %d expected nodes: no majority", n.mutualCount()+1, n.cfg.ExpectedNodes)
 	case n.bar == barFenced:
-		return "its lease ran out; waits for a new view"
+		return "its lease ran out; " + n.whyOutside("waits for a new view")
 	case n.view.ID.Number == 0:
-		return "listens for its peers"
+		return n.whyOutside("listens for its peers")
 	case n.stage < StageCleared && !n.owns() && !n.goesOn:
 		return "waits until the view is agreed"
 	}
