@@ -175,8 +175,10 @@ type Pool struct {
 	Owned     string `json:"owned"`
 	Lingering string `json:"lingering"`
 	// LingeringMS is for how long at most connections in these may go on.
-	LingeringMS int64  `json:"lingering_ms"`
-	Contested   string `json:"contested"`
+	LingeringMS int64 `json:"lingering_ms"`
+	// LingeringConnections are the open TCP connections in these, counted every second.
+	LingeringConnections int    `json:"lingering_connections"`
+	Contested            string `json:"contested"`
 	// Pins are the buckets that operators have pinned to each node, whether it is
 	// there or not. PinsLost are those that lost against others.
 	Pins     map[string]string `json:"pins"`

@@ -58,8 +58,8 @@ func (p *program) drain() *cobra.Command {
 		Long: `Hand every bucket of this node over to the others. Open connections stay here
 until they end or the pool's drain_timeout is over, or --timeout; new ones go
 to the others. Returns when the daemon has accepted; with --wait when nothing
-is left here. It lasts until rota resume, or until the daemon is stopped; rota
-restart keeps it.
+is left here, and every 10 s it tells on standard error what it waits for. It
+lasts until rota resume, or until the daemon is stopped; rota restart keeps it.
 
 Refused when no other node serves that stays: of nodes that are drained at the
 same time, the last is refused. With --force it drains all the same; if really
@@ -116,6 +116,7 @@ func (p *program) waitDrained(ctx context.Context, node string, timeout time.Dur
 	}
 	tick := time.NewTicker(drainLook)
 	defer tick.Stop()
+	told := &waiting{to: p.Stderr, node: node, told: time.Now()}
 	last := 0 // looks in a row at which the others left everything to the node
 	for {
 		st, err := p.client().Status(ctx)
@@ -131,7 +132,7 @@ func (p *program) waitDrained(ctx context.Context, node string, timeout time.Dur
 		case asked.Err() != nil:
 			return "", fmt.Errorf("stopped waiting; the node drains on, rota resume%s ends it", nodeFlag(node))
 		case ctx.Err() != nil:
-			return "", fmt.Errorf("not drained within %v; rota status tells what is left", timeout+waitGrace)
+			return "", fmt.Errorf("not drained within %v%s", timeout+waitGrace, told.and())
 		case err != nil:
 			return "", err
 		case drained:
@@ -145,6 +146,7 @@ func (p *program) waitDrained(ctx context.Context, node string, timeout time.Dur
 		default:
 			last = 0
 		}
+		told.look(st, time.Now())
 		select {
 		case <-ctx.Done():
 		case <-tick.C:

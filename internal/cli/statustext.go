@@ -300,7 +300,11 @@ func nobodys(p api.Pool) int {
 func hereText(p *api.Pool) string {
 	var parts []string
 	if p.Lingering != "" {
-		parts = append(parts, ranges("still serves connections of", p.Lingering)+atMost(p.LingeringMS))
+		connections := "connections"
+		if p.LingeringConnections > 0 {
+			connections = plural(p.LingeringConnections, "connection")
+		}
+		parts = append(parts, ranges("still serves "+connections+" of", p.Lingering)+atMost(p.LingeringMS))
 	}
 	if p.Contested != "" {
 		parts = append(parts, ranges("shares with their old owners", p.Contested))

@@ -20,10 +20,12 @@ type lingering struct {
 	// drainTimeout is a drain's own, which counts instead; 0: it has none.
 	drainTimeout time.Duration
 	since        []map[uint32]ownership.Time
+	// connections are those in what lingered at the last look at the sockets.
+	connections []int
 }
 
 func newLingering(timeouts []time.Duration) *lingering {
-	l := &lingering{timeouts: timeouts, since: make([]map[uint32]ownership.Time, len(timeouts))}
+	l := &lingering{timeouts: timeouts, since: make([]map[uint32]ownership.Time, len(timeouts)), connections: make([]int, len(timeouts))}
 	for i := range l.since {
 		l.since[i] = map[uint32]ownership.Time{}
 	}
@@ -71,6 +73,24 @@ func (l *lingering) left(pool int, now ownership.Time) time.Duration {
 		most = max(most, since+l.timeout(pool)-now)
 	}
 	return most
+}
+
+// count the connections, by bucket, that a look at the sockets has found in what lingers.
+func (l *lingering) count(pool int, found []uint32) {
+	l.connections[pool] = 0
+	for b := range l.since[pool] {
+		if int(b) < len(found) {
+			l.connections[pool] += int(found[b])
+		}
+	}
+}
+
+// open are the pool's connections in what lingers, as of the last look at the sockets.
+func (l *lingering) open(pool int) int {
+	if len(l.since[pool]) == 0 {
+		return 0
+	}
+	return l.connections[pool]
 }
 
 // any tells whether anything lingers.

@@ -42,6 +42,9 @@ func TestLingering(t *testing.T) {
 	if left := l.left(0, 4*time.Second); left != 9*time.Second {
 		t.Errorf("connections may last for %v more, want 9s", left)
 	}
+	if l.count(0, []uint32{0: 7, 2: 3, 5: 1}); l.open(0) != 4 {
+		t.Errorf("%d connections in what lingers, want the 3 of bucket 2 and the one of bucket 5", l.open(0))
+	}
 	l.drainTimeout = 5 * time.Second
 	l = l.lingersOn([]string{"web"}, []string{"mail", "web"}, []time.Duration{time.Minute, time.Minute})
 	if keep, expired := l.keep(1, live, 7*time.Second, 7*time.Second); keep.Has(2) || expired != 1 {

@@ -299,6 +299,7 @@ func (l *loop) settleLook(look socketLook) error {
 		if expired > 0 {
 			l.log.Warn("drain timeout: lets go of buckets that still have connections", "pool", l.pools[i], "buckets", expired)
 		}
+		l.lingering.count(i, look.live.Connections[at])
 		if err := l.step(ownership.Live{Pool: i, Buckets: keep}); err != nil {
 			return err
 		}

@@ -35,7 +35,8 @@ func (d *daemon) Status() api.Status {
 	var sendFailure error
 	var lingers []time.Duration // by pool: for how long at most
 	var outage outage
-	var unheard []string // by the second path
+	var unheard []string  // by the second path
+	var connections []int // by pool: in what lingers
 	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
 	defer cancel()
 	if err := d.loop.ask(ctx, func() error {
@@ -44,7 +45,7 @@ func (d *daemon) Status() api.Status {
 		held = d.loop.heldBack(now())
 		sendFailure = d.loop.sendFailure
 		for i := range d.loop.pools {
-			lingers = append(lingers, d.loop.lingering.left(i, now()))
+			lingers, connections = append(lingers, d.loop.lingering.left(i, now())), append(connections, d.loop.lingering.open(i))
 		}
 		d.loop.late.tell(&beat, now())
 		lateWarning, late = d.loop.late.warning(now())
@@ -71,7 +72,7 @@ func (d *daemon) Status() api.Status {
 	}
 	s.Pools = d.poolsOf(own, picture)
 	for i := range s.Pools {
-		s.Pools[i].LingeringMS = lingers[i].Milliseconds()
+		s.Pools[i].LingeringMS, s.Pools[i].LingeringConnections = lingers[i].Milliseconds(), connections[i]
 	}
 	s.Warnings = append(s.Warnings, outage.warning(s.Interface)...)
 	if sendFailure != nil {

@@ -109,6 +109,11 @@ func TestLive(t *testing.T) {
 	if !live[0].Equal(want) {
 		t.Errorf("live buckets of web %b, want %b", live[0], want)
 	}
+	for b, n := range found.Connections[0] {
+		if (n > 0) != want.Has(uint32(b)) {
+			t.Errorf("bucket %d of web has %d connections", b, n)
+		}
+	}
 	if !live[1].Empty() {
 		t.Errorf("live buckets of mail %b, want none", live[1])
 	}

@@ -17,8 +17,9 @@ const liveStates = 1<<1 | 1<<2 | 1<<3 | 1<<4 | 1<<5 | 1<<8 | 1<<9 | 1<<11
 
 // Live tells what has live local TCP connections.
 type Live struct {
-	Pools   []string // those that there were when it was asked, and of each
-	Buckets []ownership.Bitmap
+	Pools       []string // those that there were when it was asked, and of each
+	Buckets     []ownership.Bitmap
+	Connections [][]uint32 // by bucket
 	// Addresses are the shared ones.
 	Addresses map[netip.Addr]bool
 }
@@ -32,10 +33,13 @@ func (d *Datapath) Live() (Live, error) {
 	live, poolOf := Live{Addresses: make(map[netip.Addr]bool)}, poolsByAddress(pools)
 	for _, p := range pools {
 		live.Pools, live.Buckets = append(live.Pools, p.Name), append(live.Buckets, ownership.NewBitmap(p.Hasher.Buckets))
+		live.Connections = append(live.Connections, make([]uint32, p.Hasher.Buckets))
 	}
 	mark := func(s tcpSocket) {
 		if pool, shared := poolOf[s.local.Addr()]; shared {
-			live.Buckets[pool].Set(pools[pool].Hasher.Bucket(s.remote.Addr(), s.remote.Port(), s.local.Port()))
+			bucket := pools[pool].Hasher.Bucket(s.remote.Addr(), s.remote.Port(), s.local.Port())
+			live.Buckets[pool].Set(bucket)
+			live.Connections[pool][bucket]++
 			live.Addresses[s.local.Addr()] = true
 		}
 	}
