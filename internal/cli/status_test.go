@@ -259,6 +259,19 @@ very-very-v~  incompatible    1000  1 d 1 h ago  2001:db8:1111:2222:3333:4444:5~
 	}
 }
 
+// That a node left on purpose is news for a while; then the table of nodes has it.
+func TestWhoLeftIsNewsForAWhile(t *testing.T) {
+	st := healthy()
+	st.Nodes[1].State, st.Nodes[1].HeardMS = api.Left, 9*60*1000
+	if got := statusText(st, style{}); !strings.Contains(got, "! node-b left 9 min 0 s ago\n") {
+		t.Error(got)
+	}
+	st.Nodes[1].HeardMS = leftTold.Milliseconds()
+	if got := statusText(st, style{}); strings.Contains(got, "! node-b") || !strings.Contains(got, "node-b    left ") {
+		t.Error(got)
+	}
+}
+
 func fits(t *testing.T, text string) {
 	t.Helper()
 	for line := range strings.Lines(text) {

@@ -100,7 +100,9 @@ func troubles(st *api.Status) []trouble {
 			since := st.Now.Add(-time.Duration(n.HeardMS) * time.Millisecond)
 			say(bad, "%s is silent since %s (%s)", n.Name, clock(since, st.Now), millis(n.HeardMS))
 		case api.Left:
-			say(warn, "%s left %s ago", n.Name, millis(n.HeardMS))
+			if n.HeardMS < leftTold.Milliseconds() {
+				say(warn, "%s left %s ago", n.Name, millis(n.HeardMS))
+			}
 		case api.Serving:
 		default:
 			say(statePaint(n.State), "%s is %s%s", n.Name, n.State, peerMeaning[n.State])
@@ -127,6 +129,9 @@ func troubles(st *api.Status) []trouble {
 	slices.SortStableFunc(out, func(a, b trouble) int { return cmp.Compare(severity(a.paint), severity(b.paint)) })
 	return out
 }
+
+// leftTold is how long it is told that a node said goodbye; after that the table of nodes alone has it.
+const leftTold = 10 * time.Minute
 
 func severity(p paint) int { return slices.Index([]paint{bad, warn, good, plain}, p) }
 

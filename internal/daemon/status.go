@@ -162,7 +162,7 @@ func nodeOf(n ownership.NodeStatus) api.Node {
 	}
 	switch {
 	case n.Left:
-		out.State = api.Left
+		out.State, out.Health = api.Left, []string{} // what it said of itself is over
 	case n.Silent:
 		out.State = api.Silent
 	case n.Unlike != "":

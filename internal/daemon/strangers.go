@@ -108,7 +108,7 @@ func (s *strangers) warnings(now ownership.Time) []api.Warning {
 	var ws []api.Warning
 	for i, kind := range strangerKinds {
 		if k := s.kinds[i]; k.ever && now-k.last < warnFor {
-			ws = append(ws, api.Warning{Code: kind.code, Text: fmt.Sprintf("%s (from %s)", kind.text, k.who)})
+			ws = append(ws, api.Warning{Code: kind.code, Text: fmt.Sprintf("%s (from %s, last %d s ago)", kind.text, k.who, (now-k.last)/time.Second)})
 		}
 	}
 	return ws

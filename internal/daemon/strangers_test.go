@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rota-cluster/rota/internal/api"
 	"github.com/rota-cluster/rota/internal/ownership"
 	"github.com/rota-cluster/rota/internal/peer"
 	"github.com/rota-cluster/rota/internal/wire"
@@ -39,6 +40,9 @@ func TestStrangersAreToldOnce(t *testing.T) {
 	}
 	if ws := s.warnings(at); len(ws) != 4 || ws[0].Code != "wrong-key" || ws[1].Code != "other-version" || ws[2].Code != "stale" || ws[3].Code != "other-cluster" {
 		t.Errorf("%v", ws)
+	}
+	if ws := s.warnings(at + 42*time.Second); len(ws) != 4 || !strings.HasSuffix(ws[0].Text, "02:00:00:00:00:09, last 42 s ago)") {
+		t.Errorf("not told how old that is, which may have been mended: %v", ws)
 	}
 	if s.rivalWithin(time.Hour, at) {
 		t.Error("who sends elsewhere is no rival")
@@ -76,4 +80,16 @@ func sealed(t *testing.T, name string) []byte {
 		t.Fatal(err)
 	}
 	return parts[0]
+}
+
+// What a node said of itself is over when it has said goodbye.
+func TestWhoLeftIsNotIll(t *testing.T) {
+	n := ownership.NodeStatus{Ref: ownership.Ref{Name: "node-b"}, Health: []string{"drains: the daemon stops"}}
+	if got := nodeOf(n); len(got.Health) == 0 {
+		t.Errorf("%+v", got)
+	}
+	n.Left = true
+	if got := nodeOf(n); got.State != api.Left || len(got.Health) != 0 {
+		t.Errorf("%+v", got)
+	}
 }
