@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -63,7 +65,8 @@ lasts until rota resume, or until the daemon is stopped; rota restart keeps it.
 
 Refused when no other node serves that stays: of nodes that are drained at the
 same time, the last is refused. With --force it drains all the same; if really
-nobody else serves, it goes on serving, and says that it is degraded.
+nobody else serves, it goes on, alone, until another node does, and says that it
+is degraded. Nodes that were drained before get nothing back.
 
 ` + nodeHelp,
 		Example: `  rota drain --reason "new kernel"
@@ -85,6 +88,8 @@ nobody else serves, it goes on serving, and says that it is degraded.
 				err = p.tellOrder(cmd.Context(), ordered{Order: "drain", Node: name, Drained: &wait})
 			case wait:
 				_, err = fmt.Fprintf(p.Stdout, "drained: nothing is left on %s\n", name)
+			case r.Force && p.nobodyElse(cmd.Context(), name):
+				_, err = fmt.Fprintf(p.Stdout, "%snobody else serves: goes on until another node does; rota resume%s ends the drain\n", whose(name), nodeFlag(name))
 			case name == "":
 				_, err = fmt.Fprintln(p.Stdout, "draining; rota status tells what is left, rota resume ends it")
 			default:
@@ -103,6 +108,14 @@ nobody else serves, it goes on serving, and says that it is degraded.
 	addNode(cmd, &r.Node)
 	orderJSON(cmd, &asJSON)
 	return cmd
+}
+
+// nobodyElse tells whether no node serves but the one that drains ("": the one that is asked).
+func (p *program) nobodyElse(ctx context.Context, drains string) bool {
+	st, err := p.client().Status(ctx)
+	return err == nil && !slices.ContainsFunc(st.Nodes, func(n api.Node) bool {
+		return n.State == api.Serving && n.Weight > 0 && n.Name != cmp.Or(drains, st.Node)
+	})
 }
 
 // waitDrained returns the node's name when it has nothing left, or an error when it does not drain any more.

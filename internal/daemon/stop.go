@@ -37,7 +37,7 @@ func (d *daemon) handOver(ctx context.Context, reason string, hurry <-chan os.Si
 	switch {
 	case err != nil || owned+lingering == 0:
 		return
-	case !takesOver(own):
+	case owned > 0 && !takesOver(own):
 		d.log.Warn("nobody else can take over: does not wait for the connections that are open")
 		return
 	}
@@ -69,11 +69,11 @@ func (d *daemon) handOver(ctx context.Context, reason string, hurry <-chan os.Si
 	}
 }
 
-// drainFor drains the node if somebody can take over what it owns.
+// drainFor drains the node if somebody can take over what it owns, or has already.
 func (d *daemon) drainFor(ctx context.Context, reason string) (own ownership.Status, err error) {
 	err = d.loop.ask(ctx, func() error {
 		own = d.loop.node.Status(now())
-		if owned, lingering := left(own); owned+lingering == 0 || !takesOver(own) {
+		if owned, lingering := left(own); owned+lingering == 0 || owned > 0 && !takesOver(own) {
 			return nil
 		}
 		return d.loop.step(ownership.Retire{Reason: reason})

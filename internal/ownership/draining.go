@@ -31,7 +31,9 @@ type refusal struct {
 func (n *Node) drainFor(by giver, o Order) {
 	switch {
 	case n.draining || o.Force:
+		last := n.last || !n.draining && !n.othersStay()
 		n.drain(o)
+		n.last = last
 		n.endAsking("")
 		n.answer(by, "")
 	case n.desk.ask != nil:
@@ -57,7 +59,7 @@ func (n *Node) drain(o Order) {
 
 // DrainInForce is the drain that an operator has ordered, if one is in force.
 func (n *Node) DrainInForce() (d Drain, on bool) {
-	return Drain{Reason: n.drainWhy, Timeout: n.desk.drainTimeout}, n.draining
+	return Drain{Reason: n.drainWhy, Timeout: n.desk.drainTimeout, Last: n.last}, n.draining
 }
 
 // drainWords begin the line that tells others of a drain.
@@ -133,6 +135,17 @@ func (n *Node) hasWeight() bool {
 func (p *peer) couldStay() bool {
 	return p.member() && p.mutual && !p.left && !p.unlike && stateOf(p.beat) == StateServing &&
 		slices.ContainsFunc(p.beat.Pools, func(b PoolBeat) bool { return b.Weight > 0 && b.Weight != NoShare })
+}
+
+func (n *Node) othersStay() bool { return slices.ContainsFunc(n.peers, (*peer).couldStay) }
+
+// judgeLast: who drained last by force serves alone, and does not give back to those that
+// were told before that nothing is left on them. They may be going down by now.
+func (n *Node) judgeLast() {
+	if n.last && n.othersStay() {
+		n.last, n.changed = false, true
+		n.note(NoteDrain, "", "%s: another node serves now", drainWords+n.drainWhy)
+	}
 }
 
 func (n *Node) heardOfStay(p *peer, a OrderAnswer) {

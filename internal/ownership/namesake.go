@@ -35,7 +35,7 @@ func (n *Node) outliveNamesake() {
 	next := New(cfg, n.now)
 	next.awake, next.thawed, next.highest = n.awake, n.thawed, n.highest
 	next.weights, next.shares, next.health, next.draining, next.drainWhy, next.unfit, next.pins = n.weights, n.shares, n.health, n.draining, n.drainWhy, n.unfit, n.pins
-	next.retires = n.retires
+	next.last, next.retires = n.last, n.retires
 	next.out = append(n.out, SetIncarnation{Incarnation: cfg.Self.Incarnation})
 	*n = *next
 }

@@ -57,6 +57,7 @@ type Node struct {
 	namesake uint64 // the highest incarnation of another host with this name
 	draining bool   // by order
 	drainWhy string // in the order's words
+	last     bool   // it drains, and nobody else has served since: keeps its weight
 	unfit    string // why this host cannot serve; "": it can
 	retires  string // why its daemon is about to end; "": it is not
 	stopped  bool
@@ -204,6 +205,7 @@ func (n *Node) Step(now Time, ev Event) []Effect {
 	case Drain:
 		n.setDraining(true, e.Reason)
 		n.setDrainTimeout(e.Timeout)
+		n.last = e.Last
 	case Command:
 		n.command(e)
 	case OrderPins:
@@ -337,7 +339,7 @@ func (n *Node) setDraining(on bool, reason string) {
 	if n.draining == on {
 		return
 	}
-	n.draining, n.changed = on, true
+	n.draining, n.last, n.changed = on, false, true
 	if !on {
 		n.setDrainTimeout(0)
 		n.note(NoteResume, "", "takes part again")

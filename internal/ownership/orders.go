@@ -323,6 +323,7 @@ func (n *Node) judgeOrders() {
 		return p == nil || p.silent || p.left
 	})
 	n.judgeAsking()
+	n.judgeLast()
 }
 
 // abandonOrders: this node speaks as another from now on.

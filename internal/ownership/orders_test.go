@@ -169,3 +169,42 @@ func TestWhoRetiresTakesNoOrders(t *testing.T) {
 		t.Error("a is told that one who retires stays")
 	}
 }
+
+// TestTheLastThatDrainsServesAlone: what was drained before is left alone, as somebody may be
+// about to switch it off, until nobody else is there.
+func TestTheLastThatDrainsServesAlone(t *testing.T) {
+	w := three(t)
+	w.run(time.Second, nil)
+	owners := func(what string, want string) {
+		t.Helper()
+		if !w.run(5*time.Second, func() bool {
+			own := ""
+			for _, name := range w.names {
+				if !w.nodes[name].dead && w.nodes[name].n.owns() {
+					own += name
+				}
+			}
+			return own == want && w.covered()
+		}) {
+			t.Fatalf("%s: not shared by %q\n%s", what, want, w.tell())
+		}
+	}
+	drain := Order{Kind: OrderDrain, Reason: "new kernel"}
+	force := Order{Kind: OrderDrain, Force: true}
+	w.give("b", "", drain)
+	w.give("c", "", drain)
+	owners("two drain", "a")
+	before := w.nodes["b"].last
+	w.give("a", "", force)
+	w.run(2*time.Second, nil)
+	owners("the last drains by force", "a")
+	if w.nodes["b"].last > before {
+		t.Errorf("b has owned something again\n%s", w.tell())
+	}
+	w.give("b", "", Order{Kind: OrderResume})
+	owners("another is there again", "b")
+	w.give("b", "", force)
+	owners("and drains by force too", "b")
+	w.nodes["b"].dead = true
+	owners("nobody is left but nodes that drain", "ac")
+}

@@ -158,8 +158,11 @@ func (p *peer) asks(i int) (string, uint16) { return p.beat.Pools[i].Name, p.bea
 func (n *Node) asks(i int) (string, uint16) { return n.cfg.Pools[i].Name, n.ownWeight(i) }
 
 func (n *Node) ownWeight(pool int) uint16 {
-	if w := n.healthyWeight(pool); w == NoShare || !n.leaves() {
+	switch w := n.healthyWeight(pool); {
+	case w == NoShare || !n.leaves():
 		return w
+	case n.last && n.unfit == "" && n.retires == "":
+		return n.weights[pool]
 	}
 	return 0
 }

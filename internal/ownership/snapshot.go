@@ -80,6 +80,7 @@ type Snapshot struct {
 	Namesake           uint64
 	Draining           bool
 	DrainWhy           string
+	Last               bool
 	Weights, Shares    []uint16
 	Health             SetHealth
 	Missed             []MissedSnapshot
@@ -203,7 +204,7 @@ func (n *Node) Snapshot() *Snapshot {
 		Owned: n.owned, Lingers: n.lingers, Unclaimed: n.unclaimed, Released: n.released, States: n.states, TableDirty: n.tableDirty,
 		LeaseUntil: n.leaseUntil, Renewed: n.renewed,
 		Bar: uint8(n.bar), BarredIn: n.barredIn, Muted: n.muted, MuteTill: n.muteTill, Namesake: n.namesake,
-		Draining: n.draining, DrainWhy: n.drainWhy, Weights: n.weights, Shares: n.shares, Health: n.health,
+		Draining: n.draining, DrainWhy: n.drainWhy, Last: n.last, Weights: n.weights, Shares: n.shares, Health: n.health,
 		ViewProven: n.viewProven, Proven: n.proven, ProvenAt: n.provenAt,
 		FrameAwake: n.frameAwake, BeatAwake: n.beatAwake, DeafSince: n.deafSince, SecondAwake: n.secondAwake,
 		DoubtSince: n.doubtSince, WantedSince: n.wantedSince, MuteSince: n.muteSince, TrafficAwake: n.trafficAwake,
@@ -338,8 +339,8 @@ func (n *Node) restore(s *Snapshot) {
 	n.unclaimed, n.released = s.Unclaimed, s.Released
 	n.leaseUntil, n.renewed = s.LeaseUntil, s.Renewed
 	n.bar, n.barredIn, n.muted, n.muteTill, n.namesake = bar(s.Bar), s.BarredIn, s.Muted, s.MuteTill, s.Namesake
-	n.draining, n.drainWhy, n.weights, n.shares = s.Draining, s.DrainWhy, slices.Clone(s.Weights), slices.Clone(s.Shares)
-	n.health = s.Health
+	n.draining, n.drainWhy, n.last = s.Draining, s.DrainWhy, s.Last
+	n.weights, n.shares, n.health = slices.Clone(s.Weights), slices.Clone(s.Shares), s.Health
 	for _, m := range s.Missed {
 		n.missed[link{m.A, m.B}] = m.At
 	}

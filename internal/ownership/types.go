@@ -337,9 +337,11 @@ type (
 		Why     [][]string // in every pool: what the share is for, the worst first, empty if all is well
 	}
 	// Drain hands over everything, by an order that has been accepted before. Timeout is as in Order.
+	// Last: nobody else served then, so the node serves until another does.
 	Drain struct {
 		Reason  string
 		Timeout time.Duration
+		Last    bool
 	}
 	// Resume ends a drain: the node takes part again.
 	Resume struct{}
