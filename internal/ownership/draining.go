@@ -137,6 +137,30 @@ func (p *peer) couldStay() bool {
 		slices.ContainsFunc(p.beat.Pools, func(b PoolBeat) bool { return b.Weight > 0 && b.Weight != NoShare })
 }
 
+// takeDrain tells why a peer hands over everything, in its own words, and that it takes part
+// again. What it drops of them, where a beat has no room, is missed.
+func (n *Node) takeDrain(p *peer, old *Beat) {
+	was, is := old != nil && old.Flags&FlagDraining != 0, p.beat.Flags&FlagDraining != 0
+	switch why := p.beat.leaveLines(); {
+	case is && !was && len(why) == 0:
+		n.note(NoteDrain, p.ref.Name, "hands over")
+	case is && (!was || len(why) > 0 && !slices.Equal(why, old.leaveLines())):
+		n.note(NoteDrain, p.ref.Name, "%s", strings.Join(why, "; "))
+	case was && !is:
+		n.note(NoteResume, p.ref.Name, "takes part again")
+	}
+}
+
+// leaveLines are the sender's words for why it hands over.
+func (b *Beat) leaveLines() (lines []string) {
+	for _, line := range b.Health {
+		if strings.HasPrefix(line, drainWords) || strings.HasPrefix(line, handsOver) {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
 func (n *Node) othersStay() bool { return slices.ContainsFunc(n.peers, (*peer).couldStay) }
 
 // judgeLast: who drained last by force serves alone, and does not give back to those that

@@ -54,7 +54,7 @@ func healthText(was, is uint16, why []string) string {
 }
 
 // takeHealth tells when a peer's health has changed what it carries. What operators
-// order changes that too; there is another story about it.
+// order, or their files say, changes that too.
 func (n *Node) takeHealth(p *peer, old *Beat) {
 	b := p.beat
 	if old == nil || (old.Flags|b.Flags)&FlagDraining != 0 {
@@ -68,8 +68,11 @@ func (n *Node) takeHealth(p *peer, old *Beat) {
 		}
 		was := &old.Pools[j]
 		byHealth := (was.Illness > 0) != (is.Illness > 0) || was.Weight != is.Weight && len(old.Health)+len(b.Health) > 0
-		if byHealth {
+		switch {
+		case byHealth:
 			n.note(NotePeerHealth, p.ref.Name, "pool %s: %s", is.Name, healthText(was.Weight, is.Weight, b.Health))
+		case was.Weight != is.Weight && was.Weight != NoShare && is.Weight != NoShare:
+			n.note(NoteWeight, p.ref.Name, weightWords, is.Name, is.Weight, was.Weight)
 		}
 	}
 }

@@ -117,6 +117,7 @@ func (n *Node) hear(b *Beat, by Path) bool {
 	n.takeWays(p)
 	n.compare(p)
 	n.takeHold(p, old)
+	n.takeDrain(p, old)
 	n.takeHealth(p, old)
 	n.takeEcho(p)
 	n.takeFence(p)

@@ -208,3 +208,35 @@ func TestTheLastThatDrainsServesAlone(t *testing.T) {
 	w.nodes["b"].dead = true
 	owners("nobody is left but nodes that drain", "ac")
 }
+
+// TestReasonsReachTheOthers: why a node hands over, that it takes part again, and that
+// people gave it another weight, stands in the others' events.
+func TestReasonsReachTheOthers(t *testing.T) {
+	w := three(t)
+	w.run(time.Second, nil)
+	for _, row := range []struct {
+		what string
+		ev   Event
+		want string
+	}{
+		{"a weight", SetWeights{Weights: []uint16{50}}, "a weight: weight in pool web: 50, was 100"},
+		{"a drain", Drain{Reason: "new kernel"}, "a drain: drains: new kernel"},
+		{"the host cannot serve either", Unfit{Why: "the route has gone"}, "a drain: hands over: the route has gone; drains: new kernel"},
+		{"it can again", Unfit{}, "a drain: drains: new kernel"},
+		{"a drain that is over", Resume{}, "a resume: takes part again"},
+		{"a stop", Retire{Reason: "the daemon stops"}, "a drain: drains: the daemon stops"},
+	} {
+		before := len(w.story)
+		w.step("b", row.ev)
+		w.run(time.Second, nil)
+		told := 0
+		for _, line := range w.story[before:] {
+			if strings.HasSuffix(line, row.want) {
+				told++
+			}
+		}
+		if told != 1 {
+			t.Errorf("%s: a tells %q %d times\n%s", row.what, row.want, told, strings.Join(w.story[before:], "\n"))
+		}
+	}
+}

@@ -64,6 +64,9 @@ func (n *Node) hasten(interval time.Duration) {
 	}
 }
 
+// weightWords tell of a weight that people changed.
+const weightWords = "weight in pool %s: %d, was %d"
+
 func (n *Node) setWeight(pool int, w uint16) {
 	switch old := n.weights[pool]; {
 	case w == old:
@@ -73,7 +76,7 @@ func (n *Node) setWeight(pool int, w uint16) {
 	case old == NoShare:
 		n.note(NoteWeight, "", "pool %s stays: weight %d", n.cfg.Pools[pool].Name, w)
 	default:
-		n.note(NoteWeight, "", "weight in pool %s: %d, was %d", n.cfg.Pools[pool].Name, w, old)
+		n.note(NoteWeight, "", weightWords, n.cfg.Pools[pool].Name, w, old)
 	}
 	n.weights[pool], n.changed = w, true
 }
