@@ -84,21 +84,25 @@ func (n *Node) stands(p *peer) bool {
 // clearMoved drops in the datapath what moves away; the beat that says so is
 // sent after the table is in force.
 func (n *Node) clearMoved() {
-	given := 0
+	given, lingers := 0, 0
 	for i := range n.owned {
 		for w, word := range n.owned[i] {
 			moved := word &^ n.want[i][w]
 			n.owned[i][w] &^= moved
 			n.lingers[i][w] |= moved
+			given += ones(moved)
 			if moved != 0 {
 				n.release(i, w, moved)
 			}
 		}
-		given += n.lingers[i].Count()
+		lingers += n.lingers[i].Count()
 	}
-	n.stage = StageCleared
+	n.stage, n.gained = StageCleared, 0
 	n.tableDirty, n.changed = true, true
-	n.note(NoteViewCleared, "", "view %d: released what moves away, %d buckets linger", n.view.ID.Number, given)
+	n.out = append(n.out, Note{
+		Kind: NoteViewCleared, View: n.view.ID, Moved: -given,
+		Text: text("view %d: released what moves away, %d buckets linger", n.view.ID.Number, lingers),
+	})
 }
 
 // respects tells whether this node takes nothing that the peer claims: nor, without a quorum,
@@ -141,6 +145,7 @@ func (n *Node) accept() {
 		}
 	}
 	if gained > 0 {
+		n.gained += gained
 		n.tableDirty, n.changed = true, true
 	}
 	if waiting > 0 {
@@ -153,7 +158,7 @@ func (n *Node) accept() {
 		n.lastActive = append(n.lastActive, m.Ref)
 	}
 	n.out = append(n.out, Note{
-		Kind: NoteViewActive, View: n.view.ID, Moved: gained,
-		Text: text("view %d is active: %d members, %d buckets gained", n.view.ID.Number, len(n.view.Members), gained),
+		Kind: NoteViewActive, View: n.view.ID, Moved: n.gained,
+		Text: text("view %d is active: %d members, %d buckets gained", n.view.ID.Number, len(n.view.Members), n.gained),
 	})
 }

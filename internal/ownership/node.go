@@ -30,6 +30,7 @@ type Node struct {
 	stage      Stage     // in view
 	table      [][]int16 // per pool: bucket → index into view.Members
 	want       []Bitmap  // per pool: what view's table gives this node
+	gained     int       // buckets of all pools, in view, while it is not active
 	discord    Time      // awake, since when the view is not active or owners near follow another; 0: concord
 	split      Time      // awake, since when members miss each other without a majority convicting one; 0: they do not
 	refused    bool      // a higher view with this node in it is announced, and refused

@@ -22,6 +22,7 @@ type net struct {
 	// What became of the orders given.
 	ticket uint64
 	done   map[uint64]CommandDone
+	moved  map[string]int // buckets by the word of each node's notes
 	// direct is told of beats and to whom they go by unicast, where nobody listens.
 	direct func(from string, to []Recipient)
 	// beatsAlone: as a daemon does, of frames that are beats no other word is said.
@@ -44,7 +45,7 @@ type delivery struct {
 }
 
 func newNet(t *testing.T) *net {
-	return &net{t: t, nodes: map[string]*host{}, done: map[uint64]CommandDone{}, delay: 200 * time.Microsecond, cut: func(_, _ string) bool { return false }}
+	return &net{t: t, nodes: map[string]*host{}, done: map[uint64]CommandDone{}, moved: map[string]int{}, delay: 200 * time.Microsecond, cut: func(_, _ string) bool { return false }}
 }
 
 func testConfig(name string, inc uint64) Config {
@@ -86,6 +87,7 @@ func (w *net) step(name string, ev Event) {
 		case CommandDone:
 			w.done[e.Ticket] = e
 		case Note:
+			w.moved[name] += e.Moved
 			w.story = append(w.story, fmt.Sprintf("%9.3f %s %s: %s", w.now.Seconds(), name, e.Kind, e.Text))
 		}
 	}

@@ -240,3 +240,30 @@ func TestReasonsReachTheOthers(t *testing.T) {
 		}
 	}
 }
+
+// TestNotesCountWhatMoves: what a node has gained and given away by its notes is what it has,
+// also of a view in which it gains from several nodes, one after the other.
+func TestNotesCountWhatMoves(t *testing.T) {
+	w := newNet(t)
+	for i, name := range []string{"a", "b", "c"} {
+		w.start(testConfig(name, uint64(i+1)))
+		w.run(3*time.Second, nil)
+	}
+	for _, row := range []struct {
+		what, at string
+		ev       Event
+	}{
+		{"three that came one after the other", "a", Wake{}},
+		{"less for one", "a", SetWeights{Weights: []uint16{20}}},
+		{"a drain", "b", Drain{Reason: "test"}},
+		{"its end", "b", Resume{}},
+	} {
+		w.step(row.at, row.ev)
+		w.run(3*time.Second, nil)
+		for _, name := range w.names {
+			if own := w.nodes[name].n.owned[0].Count(); w.moved[name] != own {
+				t.Errorf("%s: %s has %d buckets, and by its notes %d\n%s", row.what, name, own, w.moved[name], w.tell())
+			}
+		}
+	}
+}

@@ -17,6 +17,7 @@ var derived = map[string]string{
 	"Node.stopped":    "a node that has stopped has no next start to carry it on",
 	"Node.table":      "of the view",
 	"Node.want":       "of the view",
+	"Node.gained":     "what is held is active",
 	"Node.out":        "empty between steps",
 	"Node.after":      "empty between steps",
 	"peer.place":      "of the view",
