@@ -77,6 +77,9 @@ func TestTheKeyIsRotated(t *testing.T) {
 		if len(s.Heartbeat.Keys) != 1 || s.Heartbeat.Keys[0] == before[i].Heartbeat.Keys[0] {
 			t.Errorf("%s uses the keys %v, before it was %v", s.Node, s.Heartbeat.Keys, before[i].Heartbeat.Keys)
 		}
+		if n := told(t, c.Node(i), "key file: now seals with"); n != config.KeySteps {
+			t.Errorf("%s tells of %d changes of its keys, want %d", s.Node, n, config.KeySteps)
+		}
 		if n := c.Node(i); told(t, n, "uses the key file anew") != config.KeySteps {
 			t.Errorf("%s has not told of %d changes", n.Name(), config.KeySteps)
 		}

@@ -3,6 +3,7 @@ package cli
 import (
 	"crypto/rand"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -77,7 +78,7 @@ from in its line "hash".`,
 
 // rotationText tells what a step has done and what to do now.
 func rotationText(file string, before, after config.Keys) (string, error) {
-	did, next := "", "then take the next step with: rota key rotate "+file
+	did, next := "", "take the next step with: rota key rotate "+file
 	first, second := before.Seal, after.Seal
 	switch after.Step() {
 	case 1:
@@ -85,7 +86,7 @@ func rotationText(file string, before, after config.Keys) (string, error) {
 	case 2:
 		did = "%s is accepted still, the new key %s seals"
 	default:
-		did, first, next = "%s is forgotten, %s is the only key", before.Old, "then the rotation is over"
+		did, first, next = "%s is forgotten, %s is the only key", before.Old, "the rotation is over"
 	}
 	var ids [2]string
 	for i, key := range [][]byte{first, second} {
@@ -95,6 +96,15 @@ func rotationText(file string, before, after config.Keys) (string, error) {
 		}
 		ids[i] = id
 	}
+	var accepted []string
+	for _, key := range after.Accepted() {
+		id, err := wire.KeyID(key)
+		if err != nil {
+			return "", err
+		}
+		accepted = append(accepted, id)
+	}
 	return fmt.Sprintf("step %d of %d: ", after.Step(), config.KeySteps) + fmt.Sprintf(did, ids[0], ids[1]) +
-		fmt.Sprintf("\nnow copy %s to every node and make each daemon read it (SIGHUP);\n%s\n", file, next), nil
+		fmt.Sprintf("\nnow copy %s to every node and make each daemon read it (rota reload);\nwhen rota status --json has heartbeat.keys [%s] on every node, and not before,\n%s\n",
+			file, strings.Join(accepted, " "), next), nil
 }

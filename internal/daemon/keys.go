@@ -137,8 +137,7 @@ func (d *daemon) useKeys(keys config.Keys) error {
 func (d *daemon) judgeKeys(file string, keys config.Keys) error {
 	for i, p := range d.host.cfg().Pools {
 		if p.SeedFrom(keys.Hash) != d.host.seed(i) {
-			return fmt.Errorf("key file %s would change the seed of pool %s and move its connections: keep the line hash (rota key rotate writes it)",
-				file, p.Name)
+			return d.otherSeed(file, p.Name)
 		}
 	}
 	ids, err := keyIDs(keys)
@@ -150,11 +149,35 @@ func (d *daemon) judgeKeys(file string, keys config.Keys) error {
 			continue
 		}
 		if id, known := d.ears.keyOf(n); known && !slices.Contains(ids, id) {
-			return fmt.Errorf("key file %s lacks the key %s that %s still seals with: copy the file to %s and reload it there first, or stop that node",
-				file, id, n.Name, n.Name)
+			return fmt.Errorf("key file %s lacks the key %s that %s still seals with: copy the file to %s and reload it there first, or stop that node; "+
+				"if %s refuses it likewise, a step was taken too early: put the file of the step before back on all nodes, reload, and go on from there",
+				file, id, n.Name, n.Name, n.Name)
 		}
 	}
 	return nil
+}
+
+// otherSeed refuses a key file of which a pool would get another seed. What moves no
+// connection, because the node has none, is still for a restart: the programs are loaded for a seed.
+func (d *daemon) otherSeed(file, pool string) error {
+	err := fmt.Errorf("key file %s would change the seed of pool %s", file, pool)
+	s := d.loop.node.Status(now())
+	owns := slices.ContainsFunc(s.Nodes, func(n ownership.NodeStatus) bool {
+		return n.Self && (slices.Max(n.Claims) > 0 || slices.Max(n.Lingers) > 0)
+	})
+	if !owns {
+		return fmt.Errorf("%w, which only a start does: this node owns nothing, so if the file is the right one: rota restart", err)
+	}
+	return fmt.Errorf("%w and move its connections: keep the line hash (rota key rotate writes it)", err)
+}
+
+// keysText tells a change of the keys, by their ids.
+func keysText(ids []string) string {
+	text := "key file: now seals with " + ids[0]
+	if len(ids) > 1 {
+		text += ", accepts also " + strings.Join(ids[1:], " ")
+	}
+	return text
 }
 
 // logKeys says which keys are in use, by their ids, never by themselves.

@@ -54,17 +54,22 @@ func (d *daemon) Reload(ctx context.Context) (api.Reloaded, error) {
 	if err := d.mayBecome(to); err != nil {
 		return api.Reloaded{}, &api.Error{Code: api.CodeRefused, Message: err.Error()}
 	}
+	before := d.ears.service.keysInUse()
 	if err := d.become(ctx, was, to, next, keys); err != nil {
 		return api.Reloaded{}, err
 	}
-	for _, line := range change.Lines {
+	changed := change.Lines
+	if ids := d.ears.service.keysInUse(); !slices.Equal(ids, before) {
+		changed = append(changed, keysText(ids))
+	}
+	for _, line := range changed {
 		d.note(line)
 	}
-	if len(change.Lines) == 0 {
+	if len(changed) == 0 {
 		d.log.Info("has read the configuration again: nothing in it has changed")
 	}
 	d.logKeys("uses the key file anew")
-	return api.Reloaded{Changed: change.Lines}, nil
+	return api.Reloaded{Changed: changed}, nil
 }
 
 // mayBecome looks for what would fail, before anything is done.
