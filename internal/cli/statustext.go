@@ -235,7 +235,10 @@ func activeText(p *api.Pool) string {
 	if p.Spread != "single" {
 		return ""
 	}
-	active := cmp.Or(p.Active, "nobody")
+	active := "nobody is active"
+	if p.Active != "" {
+		active = fmt.Sprintf("active is %s: %s", p.Active, p.Because)
+	}
 	var claims []string
 	for _, name := range slices.Sorted(maps.Keys(p.Priorities)) {
 		claims = append(claims, fmt.Sprintf("%s %d", name, p.Priorities[name]))
@@ -244,7 +247,7 @@ func activeText(p *api.Pool) string {
 	if p.Preempt {
 		preempt = "on"
 	}
-	text := fmt.Sprintf("single: active is %s: %s; preempt is %s; priorities: %s", active, p.Because, preempt, strings.Join(claims, ", "))
+	text := fmt.Sprintf("single: %s; preempt is %s; priorities: %s", active, preempt, strings.Join(claims, ", "))
 	return wrap("  ", "    ", strings.Fields(text))
 }
 

@@ -202,6 +202,10 @@ func (n *Node) activesTo(v *View) []string {
 		if spread != SpreadSingle || to == n.view.activeIn(n.view.pool(pool)) {
 			continue
 		}
+		if to == "" {
+			parts = append(parts, text("nobody has pool %s any more", pool))
+			continue
+		}
 		part := text("pool %s goes to %s", pool, to)
 		if node, why := n.chooseActive(i, v, preempt); node == to {
 			part += text(" (%s)", why)
