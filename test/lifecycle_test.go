@@ -187,6 +187,7 @@ func TestTheInterfaceGoes(t *testing.T) {
 		s := m.usual()
 		s.iface, s.mac = "eth2", mac
 		d := m.start(t, s).up()
+		order(t, "weight", "50", "--socket", d.socket)
 		for _, back := range []bool{true, false} {
 			m.do(t, func() error { return setLink("eth2", netlink.LinkDel) })
 			waitFor(t, "a daemon that waits for its interface", func() bool {
@@ -196,6 +197,9 @@ func TestTheInterfaceGoes(t *testing.T) {
 			if back {
 				m.addInterface(t, "eth2")
 				d.serving()
+				if s := d.status(); !warns(s, api.WarnWeight, "weight 50 by order") {
+					t.Errorf("the weight is forgotten: %v", s.Warnings)
+				}
 			}
 		}
 		d.stop()
