@@ -315,6 +315,9 @@ const WarnNoReplay = "no-replay"
 // WarnForwarded: the host passes on connections to a shared address, and the programs cannot ask conntrack for them.
 const WarnForwarded = "forwarded"
 
+// WarnForeignAddress: somebody else has added a shared address to this host.
+const WarnForeignAddress = "foreign-address"
+
 // WarnNoRoom: there are more nodes than expected_nodes.
 const WarnNoRoom = "no-room"
 

@@ -261,7 +261,7 @@ very-very-v~  incompatible    1000  1 d 1 h ago  2001:db8:1111:2222:3333:4444:5~
 
 func TestAPoolThatNobodyHas(t *testing.T) {
 	p := api.Pool{Spread: "single", Because: "nobody is", Preempt: true}
-	if got := activeText(&p); got != "  single: nobody is active; preempt is on; priorities:\n" {
+	if got := activeText(&p); got != "  single: nobody is active; preempt is on\n" {
 		t.Errorf("%q", got)
 	}
 }

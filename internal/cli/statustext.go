@@ -247,7 +247,10 @@ func activeText(p *api.Pool) string {
 	if p.Preempt {
 		preempt = "on"
 	}
-	text := fmt.Sprintf("single: %s; preempt is %s; priorities: %s", active, preempt, strings.Join(claims, ", "))
+	text := fmt.Sprintf("single: %s; preempt is %s", active, preempt)
+	if len(claims) > 0 {
+		text += "; priorities: " + strings.Join(claims, ", ")
+	}
 	return wrap("  ", "    ", strings.Fields(text))
 }
 

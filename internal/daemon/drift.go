@@ -143,8 +143,8 @@ func (k *keeper) look(now time.Time, told bool) bool {
 				k.keepAddress(now, link, p, a)
 			}
 		}
-		k.keepWays(link)
 		k.lookForForeign(link)
+		k.keepWays(link)
 	}
 	return true
 }
@@ -257,9 +257,18 @@ func (k *keeper) keepWays(link netcfg.Link) {
 		case way == link.Index:
 			k.ways[a] = to
 		case known:
-			k.trouble(fmt.Sprintf("no route to the segment of %s by %s: this node's own address or its route has gone", a, link.Name))
+			k.trouble(noWay(a, link.Name, k.foreign))
 		}
 	}
+}
+
+// noWay is why, as far as it can be seen: an address of the network elsewhere takes the route with it.
+func noWay(a netip.Addr, by string, foreign []string) string {
+	why := "this node's own address or its route has gone"
+	if len(foreign) > 0 {
+		why = strings.Join(foreign, "; ")
+	}
+	return fmt.Sprintf("no route to the segment of %s by %s: %s", a, by, why)
 }
 
 // lookForForeign tells of shared addresses that somebody else has added too, once.
@@ -277,6 +286,7 @@ func (k *keeper) lookForForeign(link netcfg.Link) {
 		}
 	}
 	k.foreign = now
+	k.host.foreign.Store(&now)
 }
 
 // mend puts back what is missing, unless that has been done too often lately. It

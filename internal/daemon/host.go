@@ -25,7 +25,8 @@ type host struct {
 	frames     *netcfg.FrameCounter // of link
 	data       *datapath.Datapath
 	attachment *datapath.Attachment
-	warnings   []string // of the preflight
+	warnings   []string                 // of the preflight
+	foreign    atomic.Pointer[[]string] // shared addresses that somebody else has added too, by the keeper; nil: it has not looked
 }
 
 // setUp brings the datapath, the reception of the cluster's MAC and the shared

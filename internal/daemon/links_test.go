@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"net/netip"
 	"reflect"
 	"strings"
 	"testing"
@@ -87,5 +88,15 @@ func TestAnOutageNamesTheInterfaceAndTheRemedy(t *testing.T) {
 	}
 	if ws := (outage{since: began}).warning("eth0"); len(ws) != 0 {
 		t.Errorf("without an outage: %v", ws)
+	}
+}
+
+func TestAForeignAddressIsTheCauseOfAMissingRoute(t *testing.T) {
+	shared := netip.MustParseAddr("192.0.2.10")
+	if got := noWay(shared, "eth0", nil); !strings.Contains(got, "its route has gone") {
+		t.Errorf("without one: %q", got)
+	}
+	if got := noWay(shared, "eth0", []string{"remove it with: ip addr del X"}); !strings.HasSuffix(got, "by eth0: remove it with: ip addr del X") {
+		t.Errorf("with one: %q", got)
 	}
 }

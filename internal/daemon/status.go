@@ -283,6 +283,11 @@ func (d *daemon) warnings(own ownership.Status, held bool) []api.Warning {
 	if servesOn(own) {
 		ws = append(ws, api.Warning{Code: api.WarnServesOn, Text: "drains, but nobody else can take over: goes on serving"})
 	}
+	if found := d.host.foreign.Load(); found != nil {
+		for _, text := range *found {
+			ws = append(ws, api.Warning{Code: api.WarnForeignAddress, Text: text})
+		}
+	}
 	for _, w := range d.file().Warnings {
 		ws = append(ws, api.Warning{Code: "configuration", Text: w.Error()})
 	}

@@ -26,6 +26,9 @@ type ladder struct {
 // move takes the level asked for: rise is the one to go up to, keep (not below
 // rise) the one that is not left downward.
 func (l *ladder) move(now Time, rise, keep Level, stay time.Duration) {
+	if l.since == 0 { // the first answer
+		l.since = max(now, 1)
+	}
 	switch {
 	case rise > l.level:
 		l.relapsed(now)

@@ -12,13 +12,20 @@ func (n *Node) hearNamesake(b *Beat) {
 	if n.seq > 0 && b.From.Incarnation < n.cfg.Self.Incarnation {
 		return // it yields
 	}
-	n.namesake = max(n.namesake, b.From.Incarnation)
+	n.namesake, n.rivalAt = max(n.namesake, b.From.Incarnation), b.Address
 	n.muteTill = n.now + max(3*n.lease, time.Second)
 	if !n.muted {
 		n.muted = true
-		n.note(NoteDuplicateName, b.From.Name, "another host (%s) uses this node's name: stays out until it is gone; give one of them another name", b.Address)
+		n.note(NoteDuplicateName, b.From.Name, "%s: stays out until it is gone; give one of them another name", n.whoseName())
 		n.yield(barFenced)
 	}
+}
+
+func (n *Node) whoseName() string {
+	if n.rivalAt == "" {
+		return "another host, which has no address of its own, uses this node's name"
+	}
+	return text("another host (%s) uses this node's name", n.rivalAt)
 }
 
 // outliveNamesake: the other host is gone. Peers listen to nobody of this name under

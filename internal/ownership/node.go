@@ -56,6 +56,7 @@ type Node struct {
 	muted    bool   // another host uses this name: say nothing
 	muteTill Time
 	namesake uint64 // the highest incarnation of another host with this name
+	rivalAt  string // and its address, by its word
 	draining bool   // by order
 	drainWhy string // in the order's words
 	last     bool   // it drains, and nobody else has served since: keeps its weight

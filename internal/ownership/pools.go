@@ -3,6 +3,7 @@ package ownership
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/rota-cluster/rota/internal/assign"
 )
@@ -84,10 +85,28 @@ func (n *Node) difference(b *Beat, places []int) string {
 	}
 	for i, at := range places {
 		if at != absent && b.Pools[at].Fingerprint != n.cfg.Pools[i].Fingerprint {
-			return text("its configuration of pool %s differs from this node's: hash, buckets, seed, mac and spread must be the same", n.cfg.Pools[i].Name)
+			return differs(&n.cfg.Pools[i], &b.Pools[at])
 		}
 	}
 	return ""
+}
+
+// differs names the keys of a pool that are not the same, as far as a beat has them; its
+// fingerprint covers all that must be.
+func differs(here *PoolConfig, there *PoolBeat) string {
+	var keys []string
+	if here.Spread != there.Spread {
+		keys = append(keys, text("spread is %s there, %s here", there.Spread, here.Spread))
+	} else if here.Preempt != there.Preempt {
+		keys = append(keys, text("preempt is %t there, %t here", there.Preempt, here.Preempt))
+	}
+	if c := len(there.Claims); c > 0 && c != len(NewBitmap(here.Buckets)) {
+		keys = append(keys, text("buckets are not %d there", here.Buckets))
+	}
+	if len(keys) == 0 {
+		keys = []string{"hash, buckets, mac or seed; compare what rota status says of the pool on both, and if that is equal, the seed and the key file's line hash"}
+	}
+	return text("pool %s is configured otherwise: %s", here.Name, strings.Join(keys, ", "))
 }
 
 func countText(expected uint16) string {

@@ -160,3 +160,34 @@ func TestWeightsOfAView(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatDiffersIsNamed, as far as beats have it.
+func TestWhatDiffersIsNamed(t *testing.T) {
+	here := PoolConfig{Name: "db", Buckets: 4096, Spread: SpreadSingle, Preempt: true, Fingerprint: 1}
+	for _, row := range []struct {
+		there PoolBeat
+		want  string
+	}{
+		{PoolBeat{Spread: SpreadEven, Claims: NewBitmap(4096)}, "spread is even there, single here"},
+		{PoolBeat{Spread: SpreadSingle, Claims: NewBitmap(4096)}, "preempt is false there, true here"},
+		{PoolBeat{Spread: SpreadSingle, Preempt: true, Claims: NewBitmap(512)}, "buckets are not 4096 there"},
+		{PoolBeat{Spread: SpreadSingle, Preempt: true}, "hash, buckets, mac or seed; compare"},
+	} {
+		if got := differs(&here, &row.there); !strings.Contains(got, "pool db") || !strings.Contains(got, row.want) {
+			t.Errorf("says %q, want %q", got, row.want)
+		}
+	}
+}
+
+// TestWhoHasThisNodesName is told.
+func TestWhoHasThisNodesName(t *testing.T) {
+	w := newNet(t)
+	h := w.start(testConfig("node-a", 1))
+	w.run(2*time.Second, nil)
+	for address, want := range map[string]string{"192.0.2.7": "another host (192.0.2.7) uses this node's name", "": "another host, which has no address of its own, uses this node's name"} {
+		w.step("node-a", BeatReceived{Beat: &Beat{From: Ref{Name: "node-a", Incarnation: 9}, Host: 77, Seq: 1, Address: address}})
+		if s := h.n.Status(w.now); s.State != StateStandby || s.Why != want {
+			t.Errorf("%s: %q, want %q", s.State, s.Why, want)
+		}
+	}
+}

@@ -220,9 +220,9 @@ func (n *Node) whyCutOff() string {
 	s := n.survey()
 	switch {
 	case s.there > 0 && s.heedless > s.unheard:
-		return "peers hear this node by the second path only: the network does not carry its service traffic"
+		return "peers hear this node by another path only: the network does not carry its service traffic"
 	case s.there > 0:
-		return "peers are heard by the second path only: the network does not bring this node the service's traffic"
+		return "peers are heard by another path only: the network does not bring this node the service's traffic"
 	default:
 		return "no client reaches this node, and the service's network is broken: makes way for one that clients reach"
 	}

@@ -78,6 +78,7 @@ type Snapshot struct {
 	Muted              bool
 	MuteTill           Time
 	Namesake           uint64
+	RivalAt            string
 	Draining           bool
 	DrainWhy           string
 	Last               bool
@@ -203,7 +204,7 @@ func (n *Node) Snapshot() *Snapshot {
 		Pins: n.pins.snapshot(), Desk: n.desk.snapshot(),
 		Owned: n.owned, Lingers: n.lingers, Unclaimed: n.unclaimed, Released: n.released, States: n.states, TableDirty: n.tableDirty,
 		LeaseUntil: n.leaseUntil, Renewed: n.renewed,
-		Bar: uint8(n.bar), BarredIn: n.barredIn, Muted: n.muted, MuteTill: n.muteTill, Namesake: n.namesake,
+		Bar: uint8(n.bar), BarredIn: n.barredIn, Muted: n.muted, MuteTill: n.muteTill, Namesake: n.namesake, RivalAt: n.rivalAt,
 		Draining: n.draining, DrainWhy: n.drainWhy, Last: n.last, Weights: n.weights, Shares: n.shares, Health: n.health,
 		ViewProven: n.viewProven, Proven: n.proven, ProvenAt: n.provenAt,
 		FrameAwake: n.frameAwake, BeatAwake: n.beatAwake, DeafSince: n.deafSince, SecondAwake: n.secondAwake,
@@ -338,7 +339,7 @@ func (n *Node) restore(s *Snapshot) {
 	n.owned, n.lingers, n.states, n.tableDirty = s.Owned, s.Lingers, s.States, s.TableDirty
 	n.unclaimed, n.released = s.Unclaimed, s.Released
 	n.leaseUntil, n.renewed = s.LeaseUntil, s.Renewed
-	n.bar, n.barredIn, n.muted, n.muteTill, n.namesake = bar(s.Bar), s.BarredIn, s.Muted, s.MuteTill, s.Namesake
+	n.bar, n.barredIn, n.muted, n.muteTill, n.namesake, n.rivalAt = bar(s.Bar), s.BarredIn, s.Muted, s.MuteTill, s.Namesake, s.RivalAt
 	n.draining, n.drainWhy, n.last = s.Draining, s.DrainWhy, s.Last
 	n.weights, n.shares, n.health = slices.Clone(s.Weights), slices.Clone(s.Shares), s.Health
 	for _, m := range s.Missed {

@@ -255,7 +255,7 @@ const handsOver = "hands over: "
 func (n *Node) whyBarred() string {
 	switch {
 	case n.muted:
-		return "another host uses this node's name"
+		return n.whoseName()
 	case n.bar == barStandby:
 		return n.whyOutside("a better view is near; waits to be taken in")
 	case n.bar == barDeaf:
