@@ -350,10 +350,18 @@ func TestAnAddressOfOursElsewhere(t *testing.T) {
 		waitFor(t, "a word about the address on "+at, func() bool {
 			return strings.Contains(d.output(), "ip addr del 192.0.2.10/24 dev "+at)
 		})
+		waitFor(t, "a warning of it", func() bool {
+			s := d.status()
+			return s != nil && warns(s, api.WarnForeignAddress, "ip addr del 192.0.2.10/24 dev "+at)
+		})
 	}
 	m.expectAnswers(t)
 	for _, at := range []string{first, second} {
 		m.do(t, func() error { return deleteAddress(at, "192.0.2.10/24") })
 	}
+	waitFor(t, "no warning any more", func() bool {
+		s := d.status()
+		return s != nil && !warns(s, api.WarnForeignAddress, "")
+	})
 	d.stop()
 }
