@@ -49,7 +49,7 @@ func (p *program) keyRotate() *cobra.Command {
 		Short: "Take the next of three steps to a new key, while the cluster runs",
 		Long: `Take the next of three steps to a new key, while the cluster runs and without
 a connection noticing. Each step rewrites FILE on this host; then copy it to
-every node of the cluster and make each daemon read it (SIGHUP):
+every node of the cluster and make each daemon read it (rota reload):
 
   1  a new key is accepted beside the one in use
   2  the new key seals, the old one is accepted still
