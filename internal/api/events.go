@@ -4,7 +4,7 @@ import "time"
 
 // Event is a change that a person can read afterwards.
 type Event struct {
-	Seq   uint64    `json:"seq"` // from 1 since the daemon's start, without gaps
+	Seq   uint64    `json:"seq"` // from 1, without gaps; a restart without a takeover goes on counting
 	Time  time.Time `json:"time"`
 	Kind  string    `json:"kind"`
 	Node  string    `json:"node"` // whom it is about

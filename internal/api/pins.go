@@ -23,7 +23,7 @@ type PinsDone struct {
 
 // LostPins are pins that lost against others: two operators spoke about the same
 // buckets, neither knowing of the other. They are told of until somebody speaks
-// about the buckets again, or the daemon restarts.
+// about the buckets again, or the daemon starts anew.
 type LostPins struct {
 	Buckets string    `json:"buckets"`
 	Node    string    `json:"node"` // whom they were pinned to, "" if the pins were taken off

@@ -46,7 +46,7 @@ const (
 	Deaf         State = "deaf"         // receives no frame, or the service's network leaves it out: owns nothing
 	Silent       State = "silent"       // not heard for a lease
 	Left         State = "left"         // said goodbye
-	Incompatible State = "incompatible" // its pools or its version differ; nothing is shared with it
+	Incompatible State = "incompatible" // its pools or quorum differ; nothing is shared with it
 )
 
 // Warning is something that a person should know.

@@ -240,7 +240,7 @@ node-a of cluster
   10:45:00 (1 h 15 min)
 view 17 of 3 nodes, agreed; lease good for 287 ms
 ! very-very-very-very-very-very-very-very-very-very-very-very-xy is
-  incompatible: its pools or its version differ, nothing is shared with it
+  incompatible: its pools or quorum differ, nothing is shared with it
 
 NODE          STATE         WEIGHT        HEARD  ADDRESS
 node-a *      serving          100            -  192.0.2.1

@@ -161,7 +161,7 @@ var (
 		api.Fenced:       ": its lease ran out, it owns nothing",
 		api.Standby:      ": it owns nothing for the moment",
 		api.Deaf:         ": it receives nothing, or the service's network leaves it out; it owns nothing",
-		api.Incompatible: ": its pools or its version differ, nothing is shared with it",
+		api.Incompatible: ": its pools or quorum differ, nothing is shared with it",
 	}
 )
 

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -24,7 +25,8 @@ type herald struct {
 	begun    bool
 	state    string
 	degraded bool
-	allIll   bool // this node serves on because no node is well
+	allIll   bool   // this node serves on because no node is well
+	cutOff   string // why no frame reaches this host; "": frames do
 	owned    []ownership.Bitmap
 	members  []string
 }
@@ -113,17 +115,32 @@ func (h *herald) settle(state ownership.State, status func() ownership.Status) {
 	h.settleOwnership(e, s)
 	if h.degraded != e.Degraded && e.State != stopped {
 		one := e
-		one.Event, one.Reason = config.HookDegraded, "nothing is wrong any more"
-		if ws := ailing(s); len(ws) > 0 {
-			one.Reason = ws[0].Text
-		} else if e.Degraded && h.allIll {
-			one.Reason = leastIll
-		}
+		one.Event, one.Reason = config.HookDegraded, cmp.Or(h.trouble(s), "nothing is wrong any more")
 		h.tell(one)
 	}
 	h.state, h.degraded, h.members = e.State, e.Degraded, e.View.Members
 	h.notes, h.beside, h.stale, h.begun = nil, nil, false, true
 }
+
+// trouble is the first reason why the node is degraded, or "".
+func (h *herald) trouble(s ownership.Status) string {
+	if servesOn(s) {
+		return servesOnText
+	}
+	if s.State != ownership.StateServing {
+		return ""
+	}
+	if ws := ailing(s); h.cutOff == "" && len(ws) > 0 {
+		return ws[0].Text
+	}
+	if h.cutOff == "" && h.allIll {
+		return leastIll
+	}
+	return h.cutOff
+}
+
+// carrier: the interface has none, and why, or "": it has it again.
+func (h *herald) carrier(gone string) { h.cutOff, h.stale = gone, true }
 
 // whyState is the note of this step that says why the state has changed. Others
 // that follow from it come after it.
@@ -183,7 +200,7 @@ func (h *herald) document(s ownership.Status) hook.Event {
 	}
 	e := hook.Event{
 		Time: time.Now(), Cluster: h.cfg.Cluster, Node: h.cfg.Node.Name, State: state, StateBefore: state,
-		Degraded: state != stopped && (degraded(s) || h.allIll && s.State == ownership.StateServing), Reason: h.why, View: hook.View{ID: v.ID, Number: v.Number, Members: v.Members},
+		Degraded: state != stopped && h.trouble(s) != "", Reason: h.why, View: hook.View{ID: v.ID, Number: v.Number, Members: v.Members},
 	}
 	for i, cfg := range h.cfg.Pools {
 		p := hook.Pool{

@@ -94,17 +94,21 @@ func TestHooksAreToldOfHealth(t *testing.T) {
 		news   []occurrence
 		note   string
 		allIll bool
+		cutOff string
 		want   []string
 	}{
-		{"nothing", nil, "", false, nil},
-		{"a warning that moves nothing", []occurrence{{config.HookHealth, eventSign, "raid: warn, was ok"}}, "", false, []string{"health sign false: raid: warn, was ok"}},
-		{"a check that fails, and a node that is the last", []occurrence{{config.HookHealth, eventCheck, "nginx: leave, was ok"}}, "pool web: goes on", true,
+		{"nothing", nil, "", false, "", nil},
+		{"a warning that moves nothing", []occurrence{{config.HookHealth, eventSign, "raid: warn, was ok"}}, "", false, "", []string{"health sign false: raid: warn, was ok"}},
+		{"a check that fails, and a node that is the last", []occurrence{{config.HookHealth, eventCheck, "nginx: leave, was ok"}}, "pool web: goes on", true, "",
 			[]string{"health check true: nginx: leave, was ok", "health health true: pool web: goes on", "degraded  true: " + leastIll}},
-		{"and that is well again", nil, "pool web: all is well", false,
+		{"and that is well again", nil, "pool web: all is well", false, "",
 			[]string{"health health false: pool web: all is well", "degraded  false: nothing is wrong any more"}},
+		{"a cable that is pulled", nil, "", false, "eth0: no carrier", []string{"degraded  true: eth0: no carrier"}},
+		{"and is put back", nil, "", false, "", []string{"degraded  false: nothing is wrong any more"}},
 	} {
 		got = nil
 		h.allIll = row.allIll
+		h.carrier(row.cutOff)
 		h.happened(row.news...)
 		if row.note != "" {
 			h.note(ownership.Note{Kind: ownership.NoteHealth, Text: row.note})

@@ -30,7 +30,9 @@ func (l *loop) lookAtCarrier() {
 		return
 	}
 	text, level := fmt.Sprintf("%s: %v", l.tx.Name(), why), slog.LevelWarn
+	l.herald.carrier(text)
 	if why == nil {
+		l.herald.carrier("")
 		text, level = fmt.Sprintf("%s has its carrier again, after %v", l.tx.Name(), time.Since(l.outage.since).Round(time.Millisecond)), slog.LevelInfo
 	}
 	l.outage = outage{why, time.Now()}

@@ -35,6 +35,7 @@ func (d *daemon) Status() api.Status {
 	var sendFailure error
 	var lingers []time.Duration // by pool: for how long at most
 	var outage outage
+	var trouble string
 	var unheard []string  // by the second path
 	var connections []int // by pool: in what lingers
 	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
@@ -49,7 +50,7 @@ func (d *daemon) Status() api.Status {
 		}
 		d.loop.late.tell(&beat, now())
 		lateWarning, late = d.loop.late.warning(now())
-		outage = d.loop.outage
+		outage, trouble = d.loop.outage, d.loop.herald.trouble(own)
 		if long := d.loop.listens(); d.detours.settled(long) {
 			unheard = d.loop.second.missing(own.Nodes, now(), long)
 		}
@@ -83,17 +84,12 @@ func (d *daemon) Status() api.Status {
 	if late {
 		s.Warnings = append(s.Warnings, lateWarning)
 	}
-	s.Degraded = degraded(own) || outage.why != nil && own.State == ownership.StateServing
+	s.Degraded = trouble != ""
 	d.ward.Load().describe(&s)
 	if s.OwnsNothing() {
 		s.Warnings = append(s.Warnings, api.Warning{Code: api.WarnOwnsNothing, Text: "takes part, but owns nothing: its weight is 0 in every pool"})
 	}
 	return s
-}
-
-// degraded: serves, but something is wrong that a person should look at.
-func degraded(own ownership.Status) bool {
-	return own.State == ownership.StateServing && len(ailing(own)) > 0 || servesOn(own)
 }
 
 // heartbeat completes what the loop has told of itself.
@@ -281,7 +277,7 @@ func (d *daemon) warnings(own ownership.Status, held bool) []api.Warning {
 	ws = append(ws, weightWarning(own, d.file().Node.Weight)...)
 	ws = append(append(ws, pinWarnings(own)...), d.pins.warnings()...)
 	if servesOn(own) {
-		ws = append(ws, api.Warning{Code: api.WarnServesOn, Text: "drains, but nobody else can take over: goes on serving"})
+		ws = append(ws, api.Warning{Code: api.WarnServesOn, Text: servesOnText})
 	}
 	if found := d.host.foreign.Load(); found != nil {
 		for _, text := range *found {
@@ -312,6 +308,8 @@ func weightWarning(own ownership.Status, configured uint16) []api.Warning {
 	return []api.Warning{{Code: api.WarnWeight, Text: fmt.Sprintf(
 		"this node has weight %d by order, and %d in the configuration: rota weight %d, or a stop and a start, ends that", own.Asked[i], configured, configured)}}
 }
+
+const servesOnText = "drains, but nobody else can take over: goes on serving"
 
 // servesOn tells whether the node drains and all have agreed that it accepts
 // connections all the same.

@@ -6,7 +6,7 @@ import "time"
 // never renamed.
 type Event struct {
 	Event string `json:"event"` // what changed, one of config.HookEvents
-	// Kind says more of a peer or a drift event, in the words of `rota events`:
+	// Kind says more of a peer, health or drift event, in the words of `rota events`:
 	// peer-silent, peer-heard, …
 	Kind    string    `json:"kind"`
 	Time    time.Time `json:"time"`
