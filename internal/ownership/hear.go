@@ -244,7 +244,7 @@ func (n *Node) takeFence(p *peer) {
 		// It owns nothing, and will not before a view newer than any in which
 		// this node promised it something.
 		p.fence = 0
-	case p.mutual && b.owns() && !p.includes:
+	case (p.mutual || b.Hold != 0) && b.owns() && !p.includes:
 		// An owner under a view without this node, whose lease others renew.
 		p.fence = max(p.fence, n.now+Take(max(b.Lease, b.Hold)))
 	}
