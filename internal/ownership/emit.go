@@ -158,11 +158,7 @@ func (n *Node) flags() Flags {
 	if n.stopped {
 		f |= FlagLeaving
 	}
-	unproven := !n.viewProven && !(n.proven && n.view.ID.Number == 0)
-	if n.bar == barDeaf {
-		unproven = n.frameless
-	}
-	if unproven {
+	if n.frameless || n.bar != barDeaf && !n.viewProven && !(n.proven && n.view.ID.Number == 0) {
 		f |= FlagUnproven
 	}
 	if n.evidence() == clientsCome {

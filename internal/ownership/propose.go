@@ -35,7 +35,7 @@ func (n *Node) propose() {
 // serves as a member of this node's view, be it with weight 0.
 func (n *Node) othersServe() bool {
 	return slices.ContainsFunc(n.peers, func(p *peer) bool {
-		if p.silent || p.left || p.unlike || p.beat.Flags&barredFlags != 0 {
+		if p.silent || p.left || p.unlike || p.beat.Flags&barredFlags != 0 || n.lost(p) {
 			return false
 		}
 		member := p.member() && p.mutual
@@ -260,7 +260,7 @@ func (n *Node) allowed(set []Member) bool {
 // unheard: this node hears somebody who does not hear it, or is far behind with what
 // it hears. Either way it is no judge of who is there.
 func (n *Node) unheard() bool {
-	return slices.ContainsFunc(n.peers, func(p *peer) bool { return p.shares() && !p.mutual && !(p.deaf() && n.unheardBy(p)) })
+	return slices.ContainsFunc(n.peers, func(p *peer) bool { return p.shares() && !p.mutual && !(p.deaf() && n.unheardBy(p) || n.lost(p)) })
 }
 
 // lonelySince is when the last of those was heard who were active and are not in the set.
@@ -276,7 +276,7 @@ func (n *Node) lonelySince(set []Member) Time {
 
 // ownsBeside: the peer is heard and owns, outside v, in company as large.
 func (n *Node) ownsBeside(p *peer, v *View) bool {
-	if v.has(p.ref) || p.silent || p.left || p.unlike || p.beat.Flags&barredFlags != 0 || !p.beat.owns() {
+	if v.has(p.ref) || p.silent || p.left || p.unlike || p.beat.Flags&barredFlags != 0 || !p.beat.owns() || n.lost(p) {
 		return false
 	}
 	company := 0
@@ -291,7 +291,7 @@ func (n *Node) ownsBeside(p *peer, v *View) bool {
 // isGone: it left, restarted, or says itself that it owns nothing.
 func (n *Node) isGone(r Ref) bool {
 	p := n.peer(r.Name)
-	return p != nil && (p.ref != r || p.left || p.unlike || p.beat.Flags&FlagDeaf != 0 || n.letGo(p))
+	return p != nil && (p.ref != r || p.left || p.unlike || p.beat.Flags&FlagDeaf != 0 || n.letGo(p) || n.lost(p))
 }
 
 func (n *Node) silentToAll(r Ref, set []Member) bool {
@@ -306,4 +306,9 @@ func (n *Node) silentToAll(r Ref, set []Member) bool {
 		}
 	}
 	return true
+}
+
+// lost: the peer does not hear this node, and nothing at all comes to it: what it owns nobody serves.
+func (n *Node) lost(p *peer) bool {
+	return n.cfg.Quorum == QuorumNone && n.unheardBy(p) && p.beat.Flags&(FlagUnproven|FlagClients) == FlagUnproven
 }
