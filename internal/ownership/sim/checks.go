@@ -223,6 +223,9 @@ func (c *checks) healthyServe(w *world) bool {
 			running++
 		}
 	}
+	if w.s.Loss > 0 && running == 1 && w.now-c.lastOp < 2*w.s.Lease {
+		return false // the last answer of who died may be lost, see quiet
+	}
 	return running > w.checks.soft && (w.s.Quorum == ownership.QuorumNone || running > w.s.Expected/2)
 }
 
@@ -238,8 +241,11 @@ func (w *world) heedlessLately(n *node) bool {
 // heedless tells whether a sick node is heard by healthy ones and does not hear
 // them, while clients reach it: it goes on, and the others make way.
 func (w *world) heedless(sick *node) bool {
-	if sick.machine == nil || sick.deaf || sick.unflooded || sick.mute {
+	if sick.machine == nil || sick.mute {
 		return false
+	}
+	if sick.deaf || sick.unflooded { // clients that have reached it count for a while
+		return sick.last != nil && sick.last.Flags&ownership.FlagClients != 0
 	}
 	for _, n := range w.nodes {
 		in, out := w.net.link(n.id, sick.id), w.net.link(sick.id, n.id)
@@ -297,7 +303,7 @@ func (c *checks) auditTakeover(w *world) {
 		if g.since == never || g.lost < 0 { // what nobody has had yet, nobody takes over
 			continue
 		}
-		if open := w.now - max(g.since, c.lastOp); open > c.bounds.takeover && w.served(w.poolAt(b), w.s.Healthy) {
+		if open := w.now - max(g.since, c.lastOp); open > c.bounds.takeover && w.servedSince(w.poolAt(b), w.s.Healthy, w.now-c.bounds.takeover) {
 			w.fail(RuleTakeover, fmt.Sprintf("nobody accepts %s for %v, and healthy nodes are there", w.bucketName(b), open))
 			return
 		}

@@ -101,7 +101,7 @@ func (c *checks) checkMoves(w *world) {
 func (c *checks) calm(w *world) bool {
 	var running uint32
 	for _, n := range w.nodes {
-		if n.machine != nil {
+		if n.machine != nil || n.datapath.accepts {
 			running |= n.bit
 		}
 	}

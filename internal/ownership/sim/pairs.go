@@ -96,9 +96,16 @@ func (c *checks) overlap(w *world, a, b *node, bucket int) {
 	if p.shared++; p.shared == 1 {
 		p.overlap = w.now
 	}
-	if w.s.Quorum != 0 || p.learned {
+	if w.s.Quorum != 0 || p.learned && !a.missed(b) && !b.missed(a) {
 		c.twoOwners(w, a, b, p)
 	}
+}
+
+// missed tells whether n's daemon ended to be restarted before o's began, which has found nobody
+// else: neither could hear the other (docs/ownership.md, "Hold").
+func (n *node) missed(o *node) bool {
+	return n.machine == nil && n.restart.state != nil && o.machine != nil && o.started >= n.restart.left &&
+		(o.last == nil || len(o.last.View.Members) <= 1)
 }
 
 // parted is a bucket that n accepts no more.

@@ -184,7 +184,7 @@ func (c *checks) auditParts(w *world) {
 			if !c.stable(w) || w.failure != nil || w.waitsForItsOwner(w.poolAt(b), p.members) {
 				continue
 			}
-			if p.had[b] && w.now-p.uncovered[b] <= c.bounds.handover+w.dawdling(p.reach) {
+			if p.had[b] && w.now-p.uncovered[b] <= c.patienceWith(w, p.reach) {
 				continue
 			}
 			w.fail(RuleCoverage, fmt.Sprintf("%s: nobody accepts %s for %v, and nothing has changed for %v",
@@ -195,6 +195,17 @@ func (c *checks) auditParts(w *world) {
 			w.stats.Cover.add(w.s, w.now-c.lastOp)
 		}
 	}
+}
+
+// patienceWith is for how long a bucket may have no owner among these. Who cannot keep up with
+// the beats may lose its lease over a handover, and is taken over from.
+func (c *checks) patienceWith(w *world, among uint32) time.Duration {
+	for m := among; m != 0; m &= m - 1 {
+		if n := w.nodes[bits.TrailingZeros32(m)]; n.machine != nil && n.dawdle > w.s.Interval/10 {
+			return c.bounds.takeover + w.dawdling(among)
+		}
+	}
+	return c.bounds.handover + w.dawdling(among)
 }
 
 // dawdling is what a handover to or from the slowest of these takes longer: a few

@@ -71,10 +71,10 @@ func (w *world) performOn(n *node, op *Op) {
 		n.weight = uint16(op.Amount)
 		w.order(n, weighed{})
 	case Drain:
-		n.draining = n.machine != nil
+		n.draining = n.draining || n.machine != nil
 		w.order(n, ownership.Drain{Reason: "asked to"})
 	case Resume:
-		n.draining = false
+		n.draining = n.draining && n.machine == nil
 		w.order(n, ownership.Resume{})
 	case Unfit, Fit:
 		n.unfit = ""

@@ -107,6 +107,13 @@ func (w *world) served(pool int, among uint32) bool {
 	})
 }
 
+// servedSince is served by one that has been able to join, or to find itself alone, by then.
+func (w *world) servedSince(pool int, among uint32, by time.Duration) bool {
+	return slices.ContainsFunc(w.nodes, func(n *node) bool {
+		return among&n.bit != 0 && n.machine != nil && n.file.pools&(1<<pool) != 0 && n.started+max(4*w.s.Lease, time.Second+2*w.s.Interval) <= by
+	})
+}
+
 // waitsForItsOwner: not all of these have the pool, so that the patience with those who
 // fell out counts, which is in the bound of agreement.
 func (w *world) waitsForItsOwner(pool int, among uint32) bool {

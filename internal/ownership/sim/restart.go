@@ -17,6 +17,7 @@ type restart struct {
 	away  time.Duration // until the next start; 0: for ever
 	state []byte        // the file; nil: there is none
 	last  *ownership.Beat
+	left  time.Duration // when the daemon before it ended
 
 	promised ownership.Time // the other file
 	rebooted bool           // which is gone
@@ -64,7 +65,7 @@ func (w *world) held(n *node, until ownership.Time) {
 	}
 	last := n.last
 	w.endDaemon(n)
-	n.restart.state, n.restart.last = state, last
+	n.restart.state, n.restart.last, n.restart.left = state, last, w.now
 	w.tell(n, "ends to be restarted; its lease is over in %v", n.clock.when(until)-w.now)
 	if n.restart.away > 0 {
 		w.queue.push(event{at: w.now + n.restart.away, kind: evReturn, node: uint8(n.id), gen: n.life})
