@@ -125,7 +125,8 @@ func (b *switchboard) close() error {
 func (b *switchboard) now() time.Duration { return b.runner.env.Now().Sub(b.began) }
 
 // turn does all that has come up, and sets the timer to what comes next. The runtime's poller is told
-// only of what comes up from then on, so nothing may be left.
+// only of what comes up from then on, so nothing may be left. A target that never stops talking
+// holds up neither the others nor its own timeout.
 func (b *switchboard) turn() error {
 	for {
 		n, err := eventsNow(b.epoll, b.events[:])
@@ -144,6 +145,7 @@ func (b *switchboard) turn() error {
 				b.proceedOn(l, e.Fd)
 			}
 		}
+		b.whatIsDue()
 	}
 }
 

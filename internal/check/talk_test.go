@@ -2,6 +2,7 @@ package check
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -214,4 +215,42 @@ func TestNobodyButItself(t *testing.T) {
 	}
 	b.proceed(l)
 	expect(t, got, health.Leave, "connection refused")
+}
+
+// A target that never stops talking costs its own slot: others are asked meanwhile, and it is late itself.
+func TestEndlessTalkHoldsUpNobody(t *testing.T) {
+	const headers = 40000 // to read which takes longer than the next word to come
+	address := serving(t, func(conn net.Conn) {
+		_, err := conn.Write([]byte("HTTP/1.1 200 OK\r\n" + strings.Repeat("a: b\r\n", headers) + "\r\n"))
+		tick := time.NewTicker(300 * time.Microsecond)
+		defer tick.Stop()
+		for err == nil {
+			_, err = conn.Write([]byte("x"))
+			<-tick.C
+		}
+	})
+	endless, well := of("http", "http://"+address+"/"), of("tcp", address)
+	endless.Body = regexp.MustCompile("zzz")
+	endless.Timeout, well.Interval = 300*time.Millisecond, 50*time.Millisecond
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	asked, late := 0, false
+	r, err := New([]config.Check{endless, well}, env, func(r Report) {
+		if r.Check == 1 {
+			asked++
+			return
+		}
+		late = strings.Contains(r.Text, "not done in time")
+		if r.Took > time.Second {
+			t.Errorf("was given up after %v", r.Took)
+		}
+		cancel()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Run(ctx)
+	if asked < 2 || !late {
+		t.Errorf("another was asked %d times meanwhile; late: %v", asked, late)
+	}
 }

@@ -151,8 +151,8 @@ func (w *ward) findings(pool int) (all []health.Finding) {
 		f := health.Finding{
 			Name: c.Name, Level: c.state.Level, Text: c.text(), Percent: 100, Check: true, Waiting: !c.known, DependsOn: c.DependsOn,
 		}
-		if c.known && c.last.Level != health.Leave {
-			f.Percent = c.last.Percent
+		if c.known {
+			f.Percent = c.percent
 		}
 		if f.Level == health.Warn {
 			f.Percent = min(f.Percent, c.WarnWeight)

@@ -165,3 +165,26 @@ func TestOrdersStandAbove(t *testing.T) {
 		}
 	}
 }
+
+// One answer of an agent that is lost does not make a busy node a free one.
+func TestAnAgentsWordOutlivesALostAnswer(t *testing.T) {
+	w := testWard(t)
+	says := func(level health.Level, percent int) {
+		w.checked(check.Report{Outcome: check.Outcome{Result: health.Result{Level: level}, Percent: percent}})
+	}
+	share := func() uint16 {
+		self := nodeThat("a")
+		self.Self = true
+		return w.judge(ownership.Status{State: ownership.StateServing, Asked: []uint16{100, 100}, Nodes: []ownership.NodeStatus{self}}).told.Shares[1]
+	}
+	says(health.OK, 10)
+	before := share()
+	says(health.Leave, 100)
+	if lost := share(); before != 10 || lost != 10 {
+		t.Errorf("carries %d %%, and after a lost answer %d %%; want 10 both times", before, lost)
+	}
+	says(health.OK, 60)
+	if after := share(); after != 60 {
+		t.Errorf("carries %d %%, want 60", after)
+	}
+}
