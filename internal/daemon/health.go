@@ -52,9 +52,9 @@ type checkSeat struct {
 	state health.State
 	last  check.Report
 	known bool // there is a verdict
-	// What the node can carry by the last result that was none of failure: one that is lost does not
-	// make a busy node a free one.
-	percent int
+	// What the node can carry. A result that is lost says nothing of it: it does not make a busy node
+	// a free one.
+	load health.Load
 }
 
 // signSeat is a sign, and what is known of it.
@@ -76,7 +76,7 @@ func newWard(cfg *config.Config, log *slog.Logger) (*ward, error) {
 	for i, p := range cfg.Pools {
 		for _, c := range p.Checks {
 			checks = append(checks, c)
-			w.ofChecks = append(w.ofChecks, checkSeat{Check: c, pool: i, percent: 100})
+			w.ofChecks = append(w.ofChecks, checkSeat{Check: c, pool: i})
 		}
 	}
 	for _, s := range cfg.SignsInForce() {
@@ -150,12 +150,12 @@ func (w *ward) checked(r check.Report) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	c := &w.ofChecks[r.Check]
-	was, percent := c.state, c.percent
+	was, percent := c.state, c.load.Percent()
 	c.state = c.tally.Result(now(), c.Rise, c.Fall, r.Result)
 	first := !c.known
 	c.last, c.known = r, true
 	if r.Level != health.Leave {
-		c.percent = r.Percent
+		c.load.Told(now(), r.Percent)
 	}
 	if first || c.state.Level != was.Level {
 		if !first || c.state.Level != health.OK {
@@ -163,7 +163,7 @@ func (w *ward) checked(r check.Report) {
 			w.record(eventCheck, fmt.Sprintf("pool %s: %s", pool, c.Name), was, c.state, r.Text, c.finding(pool, check.Status{}))
 		}
 		w.judgeSoon()
-	} else if percent != c.percent {
+	} else if percent != c.load.Percent() {
 		w.judgeSoon()
 	}
 }

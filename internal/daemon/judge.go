@@ -149,10 +149,7 @@ func (w *ward) findings(pool int) (all []health.Finding) {
 			continue
 		}
 		f := health.Finding{
-			Name: c.Name, Level: c.state.Level, Text: c.text(), Percent: 100, Check: true, Waiting: !c.known, DependsOn: c.DependsOn,
-		}
-		if c.known {
-			f.Percent = c.percent
+			Name: c.Name, Level: c.state.Level, Text: c.text(), Percent: c.load.Percent(), Check: true, Waiting: !c.known, DependsOn: c.DependsOn,
 		}
 		if f.Level == health.Warn {
 			f.Percent = min(f.Percent, c.WarnWeight)

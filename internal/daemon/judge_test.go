@@ -183,8 +183,8 @@ func TestAnAgentsWordOutlivesALostAnswer(t *testing.T) {
 	if lost := share(); before != 10 || lost != 10 {
 		t.Errorf("carries %d %%, and after a lost answer %d %%; want 10 both times", before, lost)
 	}
-	says(health.OK, 60)
-	if after := share(); after != 60 {
-		t.Errorf("carries %d %%, want 60", after)
+	says(health.OK, 5)
+	if after := share(); after != 5 {
+		t.Errorf("carries %d %%, want 5", after)
 	}
 }
