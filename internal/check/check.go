@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os/exec"
 	"sync"
 	"time"
@@ -40,6 +41,7 @@ type Env struct {
 	Random func() float64 // 0 ≤ x < 1; called by several goroutines
 	// Start starts a command, at the priority that it is to have.
 	Start func(*exec.Cmd) error
+	Log   *slog.Logger
 }
 
 // prober is one kind of check. Probe returns soon after ctx is over.
@@ -104,6 +106,7 @@ func (r *Runner) talk(ctx context.Context, slots []*slot) {
 	if err == nil {
 		return
 	}
+	r.env.Log.Warn("checks of addresses run each by itself, which takes more of the CPU", "because", err)
 	var all sync.WaitGroup
 	for _, s := range slots {
 		all.Go(func() { r.repeat(ctx, s) })

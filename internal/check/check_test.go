@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -24,7 +25,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-var env = Env{Now: time.Now, Random: rand.Float64, Start: (*exec.Cmd).Start}
+var env = Env{Now: time.Now, Random: rand.Float64, Start: (*exec.Cmd).Start, Log: slog.New(slog.DiscardHandler)}
 
 // of is a check with the defaults that matter here.
 func of(kind string, target ...string) config.Check {

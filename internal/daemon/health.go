@@ -83,7 +83,7 @@ func newWard(cfg *config.Config, log *slog.Logger) (*ward, error) {
 		w.ofSigns = append(w.ofSigns, signSeat{SignInForce: s})
 	}
 	var err error
-	if w.checks, err = check.New(checks, check.Env{Now: time.Now, Random: rand.Float64, Start: startUnhurried}, w.checked); err != nil {
+	if w.checks, err = check.New(checks, check.Env{Now: time.Now, Random: rand.Float64, Start: startUnhurried, Log: w.log}, w.checked); err != nil {
 		return nil, err
 	}
 	env := sign.Env{Roots: sign.HostRoots(), Now: time.Now, Interface: cfg.Interface}

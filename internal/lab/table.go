@@ -75,7 +75,7 @@ func (t *table) success() string {
 	if len(missed) == 0 {
 		return "The demo succeeded: all of it is within its limits."
 	}
-	return "The demo succeeded: no client saw anything wrong. Missed, because of this machine and its load: " + strings.Join(missed, "; ") + "."
+	return "The demo succeeded: no client saw anything wrong. Missed on this machine: " + strings.Join(missed, "; ") + "."
 }
 
 // verdict joins what was wrong.

@@ -16,7 +16,7 @@ func TestTheLastLineOfADemo(t *testing.T) {
 	slow := good
 	slow.note("an idle daemon's CPU", "1.62 % of a core", "1.5 %", false)
 	slow.excused("a gap", 8*time.Millisecond, 5*time.Millisecond, 4*time.Millisecond)
-	const want = "The demo succeeded: no client saw anything wrong. Missed, because of this machine and its load: " +
+	const want = "The demo succeeded: no client saw anything wrong. Missed on this machine: " +
 		"an idle daemon's CPU (1.62 % of a core, limit 1.5 %); a gap (8ms, limit 5ms)."
 	if err := slow.verdict(); err != nil || slow.success() != want {
 		t.Errorf("%v, %s", err, slow.success())

@@ -29,8 +29,8 @@ func (w *world) replay(n *node, e ownership.Replay) {
 			return
 		}
 		from := w.nodes[g.node]
-		stands := from.machine == nil || from.sick(w.s.Interval) || w.now-from.thawed < w.s.Lease // as good as dead
-		if !stands && from.datapath.states[b] == ownership.Lingering && w.checks.pair(n.id, from.id).learned {
+		likeDead := from.machine == nil || from.sick(w.s.Interval) || w.now-from.thawed < w.s.Lease
+		if !likeDead && from.datapath.states[b] == ownership.Lingering && w.checks.pair(n.id, from.id).learned {
 			w.fail(RuleReplay, fmt.Sprintf("%s replays for %s, which %s handed over and lingers on", n.spec.Label, w.bucketName(b), from.spec.Label))
 		}
 	})
