@@ -12,7 +12,7 @@ import (
 // in the words of HAProxy's agent-check (configuration manual, "agent-check").
 func agent(target string) talk {
 	const longest = 512
-	return talk{address: target, judge: func(answer []byte, end error) (Outcome, bool) {
+	return talk{address: target, judge: always(func(answer []byte, end error) (Outcome, bool) {
 		line, _, whole := bytes.Cut(answer[:min(len(answer), longest)], []byte("\n"))
 		switch {
 		case whole, len(answer) >= longest, end != nil && len(answer) > 0:
@@ -21,7 +21,7 @@ func agent(target string) talk {
 			return failure("answer of "+target, end), true
 		}
 		return Outcome{}, false
-	}}
+	})}
 }
 
 // judgeAgent takes the last word of each sort: a weight, and whether to serve.

@@ -1,24 +1,16 @@
 package check
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"errors"
-	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
 	"time"
 
 	"github.com/rota-cluster/rota/internal/config"
 	"github.com/rota-cluster/rota/internal/health"
 )
-
-// maxBody is how much of an answer is looked at for a pattern.
-const maxBody = 64 << 10
 
 // web judges an answer of HTTP/1.1.
 type web struct {
@@ -90,48 +82,4 @@ func (t secureTalk) probe(ctx context.Context) Outcome {
 		return certificate
 	}
 	return answer
-}
-
-// judge reads what there is of an answer from its beginning.
-func (w web) judge(answer []byte, end error) (Outcome, bool) {
-	headed := bytes.Contains(answer, []byte("\n\r\n")) || bytes.Contains(answer, []byte("\n\n"))
-	switch {
-	case headed || errors.Is(end, io.EOF):
-	case end != nil:
-		return failure("answer of "+w.address, end), true
-	default:
-		return Outcome{}, false
-	}
-	resp, err := http.ReadResponse(bufio.NewReaderSize(bytes.NewReader(answer), 512), nil)
-	if err != nil {
-		return failure("answer of "+w.address, err), true
-	}
-	defer resp.Body.Close()
-	text := fmt.Sprintf("status %d", resp.StatusCode)
-	fits := slices.ContainsFunc(w.config.Status, func(s config.StatusRange) bool { return s.First <= resp.StatusCode && resp.StatusCode <= s.Last })
-	switch {
-	case !fits:
-		return failed("%s", text), true
-	case w.config.Body == nil:
-		return passed(text), true
-	}
-	return w.judgeBody(resp, end, text)
-}
-
-// judgeBody looks for the pattern when all of the body has come, or as much as is looked at.
-func (w web) judgeBody(resp *http.Response, end error, text string) (Outcome, bool) {
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
-	endless := resp.ContentLength < 0 && len(resp.TransferEncoding) == 0 // until the connection ends
-	whole := err == nil && (!endless || len(body) == maxBody || errors.Is(end, io.EOF))
-	switch {
-	case !whole && end == nil:
-		return Outcome{}, false
-	case w.config.Body.Match(body):
-		return passed(text), true
-	case !whole && !errors.Is(end, io.EOF):
-		return failure("answer of "+w.address, end), true
-	case !whole:
-		return failure("answer of "+w.address, err), true
-	}
-	return failed("%s, but the answer has no %q in it: %s", text, w.config.Body, oneLine(string(body))), true
 }

@@ -44,6 +44,7 @@ type line struct {
 	began, until time.Duration
 	open         bool
 	unsaid       []byte
+	judge        judge
 	heard        []byte // what was not enough
 }
 
@@ -187,7 +188,7 @@ func (b *switchboard) arm(at time.Duration) error {
 func (b *switchboard) call(l *line, index int32, now time.Duration) {
 	l.talks++
 	l.began, l.until = now, now+l.slot.config.Timeout
-	l.open, l.unsaid = false, l.talk.says
+	l.open, l.unsaid, l.judge = false, l.talk.says, l.talk.judge()
 	var err error
 	if l.fd, err = unix.Socket(l.to.family(), unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0); err != nil {
 		b.over(l, failure("connect to "+l.talk.address, err))
@@ -295,7 +296,7 @@ func (b *switchboard) judge(l *line, more []byte, end error) {
 		l.heard = append(l.heard, more...)
 		answer = l.heard
 	}
-	if out, done := l.talk.judge(answer, end); done {
+	if out, done := l.judge(answer, end); done {
 		b.over(l, out)
 	} else if len(l.heard) == 0 {
 		l.heard = slices.Clone(answer)
@@ -319,7 +320,7 @@ func (b *switchboard) over(l *line, out Outcome) {
 	if l.fd >= 0 {
 		_ = closeNow(l.fd) // nothing is lost
 	}
-	l.fd, l.heard, l.unsaid = -1, nil, nil
+	l.fd, l.heard, l.unsaid, l.judge = -1, nil, nil, nil
 	now := b.now()
 	step := l.slot.config.Interval / together
 	l.due = max(now, (l.began + b.runner.pause(l.slot)).Truncate(step))

@@ -10,10 +10,15 @@ import (
 type talk struct {
 	address string // host and port
 	says    []byte // may be nothing
-	// judge is given all that has come so far. While end is nil it may ask for more by
-	// not being done; else end is io.EOF, or why no more comes.
-	judge func(answer []byte, end error) (out Outcome, done bool)
+	judge   func() judge
 }
+
+// judge of one answer is given all that has come of it so far. While end is nil it may ask for
+// more by not being done; else end is io.EOF, or why no more comes.
+type judge func(answer []byte, end error) (out Outcome, done bool)
+
+// always is for judges that keep nothing of an answer.
+func always(j judge) func() judge { return func() judge { return j } }
 
 // mostHeard is how much of an answer is listened to: more than maxBody, long headers, and
 // what chunks of one byte each put around it.
@@ -38,11 +43,12 @@ func (t talk) on(conn net.Conn) Outcome {
 			return failure("ask "+t.address, err)
 		}
 	}
+	judge := t.judge()
 	var answer []byte
 	var end error
 	buffer := make([]byte, 4096)
 	for {
-		if out, done := t.judge(answer, end); done {
+		if out, done := judge(answer, end); done {
 			return out
 		}
 		var n int

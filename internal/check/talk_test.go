@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -89,6 +90,16 @@ func TestAnswersInPieces(t *testing.T) {
 		{"a header that is cut off", "HTTP/1.1 200 OK\r\n", "", health.Leave, "unexpected EOF"},
 		{"a line that is cut off", "HTTP/1.1 200 OK\r\nContent-", "", health.Leave, "answer of 127.0.0.1"},
 		{"nothing", "", "", health.Leave, "unexpected EOF"},
+		{"a body in chunks, of which one has a name, and a trailer", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nA;n=v\r\n\r\n\r\n\r\n\r\nre\r\n3\r\nady\r\n0\r\nX: y\r\n\r\n", "\\n\r\n\r\nready$", health.OK, "status 200"},
+		{"chunks that are cut off", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nready", "steady", health.Leave, "unexpected EOF"},
+		{"chunks that are none", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nready\r\n", "ready", health.Leave, "\"ready\" is no size of a chunk"},
+		{"a chunk of more than there is memory", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffff\r\nready", "steady", health.Leave, "no size of a chunk"},
+		{"a line before a chunk that does not end", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;" + strings.Repeat("x", 5000), "ready", health.Leave, "too long"},
+		{"an interim answer", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nready", "^ready$", health.OK, "status 200"},
+		{"hints, and then an error", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 503 No\r\n\r\n", "", health.Leave, "status 503"},
+		{"another protocol", "HTTP/1.1 101 Switching Protocols\r\n\r\n", "", health.Leave, "status 101"},
+		{"an interim answer alone", "HTTP/1.1 102 Processing\r\n\r\n", "", health.Leave, "unexpected EOF"},
+		{"nothing but interim answers", strings.Repeat("HTTP/1.1 102 Processing\r\n\r\n", 20), "", health.Leave, "more than 16 times only that there will be one"},
 		{"something else", "SSH-2.0-OpenSSH_9.2\r\n\r\n", "", health.Leave, "malformed HTTP"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -109,6 +120,35 @@ func TestAnswersInPieces(t *testing.T) {
 			}
 			expect(t, probe(t, c), row.level, row.text)
 		})
+	}
+}
+
+// What it costs to judge an answer is not more when it comes byte by byte.
+func TestADribbleCostsNoMore(t *testing.T) {
+	long := strings.Repeat("x", 64<<10)
+	for name, answer := range map[string]string{
+		"a head":                   "HTTP/1.1 200 OK\r\nX: " + long,
+		"many lines of a head":     "HTTP/1.1 200 OK\r\n" + strings.Repeat("X: y\r\n", 10000),
+		"a body of a known length": "HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n" + long,
+		"a body until the end":     "HTTP/1.1 200 OK\r\n\r\n" + long[1:],
+		"a long chunk":             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffff\r\n" + long[1:],
+		"many chunks":              "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + strings.Repeat("1\r\n\n\r\n", 10000),
+	} {
+		c := of("http", "http://x/")
+		c.Body = regexp.MustCompile("ready")
+		j := web{config: c, address: "x"}.judge()
+		all := []byte(answer)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for n := range all {
+			if out, done := j(all[:n], nil); done {
+				t.Fatalf("%s: %+v", name, out)
+			}
+		}
+		runtime.ReadMemStats(&after)
+		if used := (after.TotalAlloc - before.TotalAlloc) / uint64(len(all)); used > 200 {
+			t.Errorf("%s: %d bytes of memory used for each that came", name, used)
+		}
 	}
 }
 
@@ -159,9 +199,9 @@ func TestMuchToSay(t *testing.T) {
 			_, _ = io.WriteString(conn, "thanks") // judged by what the check says
 		}
 	})
-	k := talk{address: address, says: says, judge: func(answer []byte, end error) (Outcome, bool) {
+	k := talk{address: address, says: says, judge: always(func(answer []byte, end error) (Outcome, bool) {
 		return passed(string(answer)), len(answer) > 0 || end != nil
-	}}
+	})}
 	expect(t, onSwitchboard(t, k, of("tcp", address)), health.OK, "thanks")
 }
 
@@ -209,7 +249,7 @@ func TestNobodyButItself(t *testing.T) {
 	}
 	var got Outcome
 	b := &switchboard{runner: &Runner{env: env, report: func(r Report) { got = r.Outcome }}}
-	l := &line{slot: &slot{config: of("tcp", "x")}, talk: tcp("x"), to: own, fd: fd}
+	l := &line{slot: &slot{config: of("tcp", "x")}, talk: tcp("x"), judge: tcp("x").judge(), to: own, fd: fd}
 	if err := connectNow(fd, own); err != nil && !errors.Is(err, unix.EINPROGRESS) {
 		t.Fatal(err)
 	}
