@@ -12,11 +12,16 @@ import (
 // in the words of HAProxy's agent-check (configuration manual, "agent-check").
 func agent(target string) talk {
 	const longest = 512
+	said := &agentSaid{percent: 100}
 	return talk{address: target, judge: always(func(answer []byte, end error) (Outcome, bool) {
-		line, _, whole := bytes.Cut(answer[:min(len(answer), longest)], []byte("\n"))
+		answer = answer[:min(len(answer), longest)]
+		line := answer
+		if i := bytes.IndexAny(answer, "\r\n"); i >= 0 {
+			line = answer[:i]
+		}
 		switch {
-		case whole, len(answer) >= longest, end != nil && len(answer) > 0:
-			return judgeAgent(string(line)), true
+		case len(line) < len(answer), len(answer) == longest, end != nil && len(answer) > 0:
+			return said.judge(string(line)), true
 		case end != nil:
 			return failure("answer of "+target, end), true
 		}
@@ -24,35 +29,63 @@ func agent(target string) talk {
 	})}
 }
 
-// judgeAgent takes the last word of each sort: a weight, and whether to serve.
-// What is said after a #, or about the number of connections, is not for rota.
-func judgeAgent(line string) Outcome {
-	line, why, _ := strings.Cut(strings.TrimSpace(line), "#")
-	out := passed("says " + oneLine(line))
+// agentSaid is what an agent has said last of each sort of thing. What a line does not
+// mention stays: only "ready" takes back "drain", and only "up" takes back "down".
+type agentSaid struct {
+	admin, health string // the word that keeps this host out, or ""
+	percent       int
+}
+
+func (a *agentSaid) judge(line string) Outcome {
+	words, why, _ := strings.Cut(line, "#")
 	understood := false
-	for _, word := range strings.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune(" \t,", r) }) {
-		switch weight, isWeight := strings.CutSuffix(word, "%"); word {
-		case "up", "ready":
-			understood = true
-			out.Level = health.OK
-		case "down", "fail", "failed", "stopped", "maint", "drain":
-			understood = true
-			out.Level = health.Leave
-		default:
-			if n, err := strconv.Atoi(weight); isWeight && err == nil && n >= 0 {
-				understood = true
-				out.Percent = min(n, 100)
-			}
-		}
-	}
-	if out.Percent == 0 {
-		out.Level = health.Leave
-	}
-	if why = strings.TrimSpace(why); why != "" {
-		out.Text += ": " + oneLine(why)
+	for _, word := range strings.FieldsFunc(strings.ToLower(words), func(r rune) bool { return strings.ContainsRune(" \t,", r) }) {
+		understood = a.take(word) || understood
 	}
 	if !understood {
-		return failed("says %q, which is no weight and no state", oneLine(line))
+		return failed("says %q, which is no weight and no state", oneLine(words))
+	}
+	out := passed("says " + oneLine(words))
+	out.Percent = a.percent
+	for _, word := range []string{a.admin, a.health} {
+		if word != "" && !strings.Contains(strings.ToLower(words), word) {
+			out.Text += ", and has said " + word
+		}
+	}
+	if why = oneLine(why); why != "" {
+		out.Text += ": " + why
+	}
+	if a.admin != "" || a.health != "" || a.percent == 0 {
+		out.Level = health.Leave
 	}
 	return out
+}
+
+// take tells whether it knows the word. The last of each sort counts.
+func (a *agentSaid) take(word string) bool {
+	switch word {
+	case "ready":
+		a.admin = ""
+		return true
+	case "drain", "maint":
+		a.admin = word
+		return true
+	case "up":
+		a.health = ""
+		return true
+	case "down", "fail", "failed", "stopped":
+		a.health = word
+		return true
+	}
+	if most, ok := strings.CutPrefix(word, "maxconn:"); ok { // how many connections to give it: rota gives buckets
+		_, err := strconv.ParseUint(most, 10, 32)
+		return err == nil
+	}
+	weight, ok := strings.CutSuffix(word, "%")
+	n, err := strconv.ParseUint(weight, 10, 32)
+	if !ok || err != nil {
+		return false
+	}
+	a.percent = int(min(n, 100))
+	return true
 }

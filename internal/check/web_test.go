@@ -188,6 +188,18 @@ func TestAgent(t *testing.T) {
 		{"down # disk is full\n", health.Leave, 100, "says down: disk is full"},
 		{"maint\n", health.Leave, 100, ""},
 		{"up maxconn:30", health.OK, 100, ""},
+		{"maxconn:30\r\n", health.OK, 100, "says maxconn:30"},
+		{"maxconn:many\n", health.Leave, 100, "no weight and no state"},
+		{"READY Up\t50%\n", health.OK, 50, ""},
+		{"Drain\r\n", health.Leave, 100, "says Drain"},
+		{"ready,up,70%,40%\n", health.OK, 40, "says ready,up,70%,40%"},
+		{"up drain\n", health.Leave, 100, ""},
+		{"ready down\n", health.Leave, 100, ""},
+		{"STOPPED #\t for the night \r\nup\n", health.Leave, 100, "says STOPPED: for the night"},
+		{"fail#no disk\n", health.Leave, 100, "says fail: no disk"},
+		{"up # 0% down\n", health.OK, 100, "says up: 0% down"},
+		{"75% sunny\n", health.OK, 75, "says 75% sunny"},
+		{"\n", health.Leave, 100, `says ""`},
 		{"down up\n", health.OK, 100, ""},
 		{"hello\n", health.Leave, 100, `says "hello", which is no weight and no state`},
 		{"", health.Leave, 100, "EOF"},
@@ -204,6 +216,32 @@ func TestAgent(t *testing.T) {
 		}()
 		got := probe(t, of("agent", l.Addr().String()))
 		l.Close()
+		if expect(t, got, row.level, row.text); got.Percent != row.percent {
+			t.Errorf("%q: %d %%, want %d %%", row.line, got.Percent, row.percent)
+		}
+	}
+}
+
+// What an agent does not mention stays as it said before.
+func TestAnAgentsWordStays(t *testing.T) {
+	a := agentSaid{percent: 100}
+	for _, row := range []struct {
+		line    string
+		level   health.Level
+		percent int
+		text    string
+	}{
+		{"50% drain", health.Leave, 50, "says 50% drain"},
+		{"60% up", health.Leave, 60, "says 60% up, and has said drain"},
+		{"maxconn:9", health.Leave, 60, "says maxconn:9, and has said drain"},
+		{"ready", health.OK, 60, "says ready"},
+		{"down # disk", health.Leave, 60, "says down: disk"},
+		{"ready 0%", health.Leave, 0, "says ready 0%, and has said down"},
+		{"what", health.Leave, 100, "no state"},
+		{"up", health.Leave, 0, "says up"},
+		{"80%", health.OK, 80, "says 80%"},
+	} {
+		got := a.judge(row.line)
 		if expect(t, got, row.level, row.text); got.Percent != row.percent {
 			t.Errorf("%q: %d %%, want %d %%", row.line, got.Percent, row.percent)
 		}
