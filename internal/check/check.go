@@ -15,6 +15,8 @@ import (
 // Outcome of one probe.
 type Outcome struct {
 	health.Result
+	// Answer is Measured, or Broken: this host could not look, which says nothing of the target.
+	Answer health.Answer
 	// Percent is what is left of the node's weight: 100 unless an agent says less.
 	Percent int
 }

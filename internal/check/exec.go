@@ -66,6 +66,8 @@ func (p *program) run(ctx context.Context) Outcome {
 		return failed("%s did not end in time and was killed", p.args[0])
 	case errors.As(err, &exit):
 		return failed("%s: %s", exit.ProcessState, output.line())
+	case errors.Is(err, unix.EAGAIN): // of fork(2)
+		return unlooked("start "+p.args[0], "too many processes (raise TasksMax of the daemon, or kernel.pid_max)")
 	case err != nil && !errors.Is(err, exec.ErrWaitDelay):
 		return failedBy(ctx, "start "+p.args[0], err)
 	}

@@ -16,7 +16,7 @@ func (f file) look() Outcome {
 	_, err := os.Lstat(f.path)
 	switch there := err == nil; {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return failed("cannot look: %s", oneLine(err.Error()))
+		return failure("cannot look at "+f.path, err)
 	case there == f.absent:
 		return failed("%s is %s", f.path, presence(there))
 	default:

@@ -62,7 +62,7 @@ func TestProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, probe(t, of("process", pid)), health.Leave, "holds no process number")
-	expect(t, probe(t, of("process", dir+"/none")), health.Leave, "cannot read the pid file")
+	expect(t, probe(t, of("process", dir+"/none")), health.Leave, "read the pid file")
 }
 
 func TestExec(t *testing.T) {
@@ -86,7 +86,7 @@ func TestExecIsKilledAsAGroup(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := process{proc: "/proc"}
-	eventually(t, func() bool { _, state := p.stat(strconv.Itoa(pid)); return !runs(state) })
+	eventually(t, func() bool { _, state, err := p.stat(strconv.Itoa(pid)); return err == nil && !runs(state) })
 }
 
 // Whoever runs checks decides how commands are started.

@@ -78,7 +78,7 @@ func (t secureTalk) probe(ctx context.Context) Outcome {
 		return certificate
 	}
 	answer := t.talk.on(secured)
-	if answer.Level == health.OK && certificate.Level == health.Warn {
+	if answer.Level == health.OK && answer.Answer == health.Measured && certificate.Level == health.Warn {
 		return certificate
 	}
 	return answer

@@ -58,6 +58,9 @@ func failedBy(ctx context.Context, doing string, err error) Outcome {
 
 // failure says in plain words why something could not be done.
 func failure(doing string, err error) Outcome {
+	if lack := lackOf(err); lack != "" {
+		return unlooked(doing, lack)
+	}
 	var dns *net.DNSError
 	var number syscall.Errno
 	switch {

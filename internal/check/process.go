@@ -2,10 +2,14 @@ package check
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // process passes while a process runs: one whose number stands in a file, if
@@ -22,31 +26,38 @@ func (p *process) look() Outcome {
 	}
 	text, err := os.ReadFile(p.target)
 	if err != nil {
-		return failed("cannot read the pid file: %s", oneLine(err.Error()))
+		return failure("read the pid file "+p.target, err)
 	}
 	pid := strings.TrimSpace(string(text))
 	if _, err := strconv.ParseUint(pid, 10, 31); err != nil {
 		return failed("%s holds no process number", p.target)
 	}
-	if _, state := p.stat(pid); !runs(state) {
+	switch _, state, err := p.stat(pid); {
+	case err != nil:
+		return failure("look at process "+pid, err)
+	case !runs(state):
 		return failed("process %s of %s does not run", pid, p.target)
 	}
 	return passed("process " + pid + " runs")
 }
 
 func (p *process) byName() Outcome {
-	if name, state := p.stat(p.pid); p.pid != "" && p.named(name) && runs(state) {
+	if name, state, err := p.stat(p.pid); err == nil && p.named(name) && runs(state) {
 		return passed("process " + p.pid + " runs")
 	}
 	entries, err := os.ReadDir(p.proc)
 	if err != nil {
-		return failed("cannot list processes: %s", oneLine(err.Error()))
+		return failure("list processes", err)
 	}
 	for _, e := range entries {
 		if _, err := strconv.ParseUint(e.Name(), 10, 31); err != nil {
 			continue
 		}
-		if name, state := p.stat(e.Name()); p.named(name) && runs(state) {
+		name, state, err := p.stat(e.Name())
+		if err != nil {
+			return failure("look at process "+e.Name(), err)
+		}
+		if p.named(name) && runs(state) {
 			p.pid = e.Name()
 			return passed("process " + p.pid + " runs")
 		}
@@ -60,16 +71,22 @@ func (p *process) named(name string) bool {
 }
 
 // stat gives name and state of a process, proc_pid_stat(5); "" and 0 if there is none.
-func (p *process) stat(pid string) (name string, state byte) {
+func (p *process) stat(pid string) (name string, state byte, err error) {
+	if pid == "" {
+		return "", 0, nil
+	}
 	text, err := os.ReadFile(filepath.Join(p.proc, pid, "stat"))
-	if err != nil || pid == "" {
-		return "", 0
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ESRCH): // ESRCH: it ended before it was read
+		return "", 0, nil
+	case err != nil:
+		return "", 0, err
 	}
 	open, end := bytes.IndexByte(text, '('), bytes.LastIndexByte(text, ')')
 	if open < 0 || end < open || end+2 >= len(text) {
-		return "", 0
+		return "", 0, nil
 	}
-	return string(text[open+1 : end]), text[end+2]
+	return string(text[open+1 : end]), text[end+2], nil
 }
 
 // runs: a zombie has ended, and nobody has looked after it.

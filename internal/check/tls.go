@@ -26,6 +26,10 @@ func newSecure(c config.Check, host string, now func() time.Time) (secure, error
 		s.config.ServerName = c.ServerName
 	}
 	if c.CA == "" {
+		// Read once and kept, also if they cannot be: not by the first probe, which may lack descriptors.
+		if _, err := x509.SystemCertPool(); err != nil {
+			return s, fmt.Errorf("the host's certificates: %w", err)
+		}
 		return s, nil
 	}
 	pem, err := os.ReadFile(c.CA)

@@ -46,6 +46,9 @@ func (c *checkSeat) finding(pool string, status check.Status) api.Finding {
 		f.Text, f.At, f.TookMS = c.last.Text, c.last.At, milliseconds(c.last.Took)
 		f.LastError, f.LastErrorAt = status.LastFailure.Text, status.LastFailure.At
 	}
+	if c.last.Answer == health.Broken {
+		f.Answer, f.Text, f.At, f.TookMS = c.last.Answer.String(), c.last.Text, c.last.At, milliseconds(c.last.Took)
+	}
 	return f
 }
 

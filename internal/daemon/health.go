@@ -40,6 +40,7 @@ type ward struct {
 	blame    health.Blame
 	applied  conclusion
 	degraded spell
+	lackTold health.Time // when the log was told last that a check could not look; 0: never
 
 	concluding sync.Mutex // one conclusion at a time; taken before mu
 }
@@ -150,6 +151,14 @@ func (w *ward) checked(r check.Report) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	c := &w.ofChecks[r.Check]
+	if r.Answer != c.last.Answer {
+		w.judgeSoon()
+	}
+	if r.Answer == health.Broken { // of this host: no verdict on the service
+		c.last = r
+		w.lacks(c.Name, r.Text)
+		return
+	}
 	was, percent := c.state, c.load.Percent()
 	c.state = c.tally.Result(now(), c.Rise, c.Fall, r.Result)
 	first := !c.known
@@ -165,6 +174,16 @@ func (w *ward) checked(r check.Report) {
 		w.judgeSoon()
 	} else if percent != c.load.Percent() {
 		w.judgeSoon()
+	}
+}
+
+// lackEvery is how often it is logged that checks cannot look: all of them may lack the same.
+const lackEvery = time.Minute
+
+func (w *ward) lacks(check, text string) {
+	if w.lackTold == 0 || now()-w.lackTold >= lackEvery {
+		w.lackTold = now()
+		w.log.Warn("a check could not look, which is no verdict; what was known of the service stands", "check", check, "because", text)
 	}
 }
 
@@ -210,6 +229,8 @@ func (s *signSeat) text(state health.State) string {
 // text says what is seen, and why it counts for less than it says if it does.
 func (c *checkSeat) text() string {
 	switch {
+	case c.last.Answer == health.Broken && c.known:
+		return fmt.Sprintf("%s; before: %s", c.last.Text, c.state.Reading.Text)
 	case c.state.Held > 0:
 		return fmt.Sprintf("%s, good again, for %v more to be seen", c.last.Text, c.state.Held.Round(time.Second))
 	case c.state.Level == health.Leave && c.last.Level < health.Leave:

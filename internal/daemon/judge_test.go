@@ -1,11 +1,14 @@
 package daemon
 
 import (
+	"bytes"
 	"log/slog"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/rota-cluster/rota/internal/api"
 	"github.com/rota-cluster/rota/internal/check"
 	"github.com/rota-cluster/rota/internal/config"
 	"github.com/rota-cluster/rota/internal/health"
@@ -39,6 +42,10 @@ func (w *ward) says(level health.Level, text string) {
 	c := &w.ofChecks[0]
 	c.known, c.state.Level = true, level
 	c.last = check.Report{Outcome: check.Outcome{Result: health.Result{Level: level, Text: text}, Percent: 100}}
+}
+
+func (w *ward) cannotLook(text string) {
+	w.checked(check.Report{Outcome: check.Outcome{Answer: health.Broken, Result: health.Result{Text: text}, Percent: 100}})
 }
 
 func (w *ward) shows(name string, level health.Level, text string) {
@@ -104,6 +111,12 @@ func TestJudgement(t *testing.T) {
 			[]uint16{100, 0}, []uint16{0, 512}, false, []string{"pool web: nginx: connects, not often enough yet"}},
 		{"a check fails, and nobody else is there", func(w *ward) { w.says(health.Leave, "refused") }, []ownership.NodeStatus{away},
 			[]uint16{100, 100}, []uint16{0, 512}, true, []string{leastIll, "pool web: nginx: refused"}},
+		{"a check could not look yet", func(w *ward) { w.cannotLook("could not look: too many open files") }, nil,
+			[]uint16{100, ownership.SameShare}, []uint16{0, 0}, false, []string{"pool web: nginx: no verdict yet, could not look: too many open files"}},
+		{"a check that fails cannot look any more", func(w *ward) {
+			w.checked(check.Report{Outcome: check.Outcome{Result: health.Result{Level: health.Leave, Text: "refused"}}})
+			w.cannotLook("could not look")
+		}, []ownership.NodeStatus{well}, []uint16{100, 0}, []uint16{0, 512}, false, []string{"pool web: nginx: could not look; before: refused"}},
 		{"the others are more ill", func(w *ward) { w.says(health.Leave, "refused") }, []ownership.NodeStatus{nodeThat("b", 0, 513)},
 			[]uint16{100, 100}, []uint16{0, 512}, true, []string{leastIll, "pool web: nginx: refused"}},
 		{"another is less ill", func(w *ward) { w.says(health.Leave, "refused") }, []ownership.NodeStatus{nodeThat("b", 0, 257)},
@@ -123,6 +136,7 @@ func TestJudgement(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			w := testWard(t)
+			w.tell = func(api.Event) {}
 			row.set(w)
 			self := nodeThat("a")
 			self.Self = true
@@ -186,5 +200,42 @@ func TestAnAgentsWordOutlivesALostAnswer(t *testing.T) {
 	says(health.OK, 5)
 	if after := share(); after != 5 {
 		t.Errorf("carries %d %%, want 5", after)
+	}
+}
+
+// What this host lacks counts neither as a failure nor as a pass, and is told.
+func TestALackIsNoVerdict(t *testing.T) {
+	var log bytes.Buffer
+	w := testWard(t)
+	w.log, w.tell = slog.New(slog.NewTextHandler(&log, nil)), func(api.Event) {}
+	says := func(level health.Level) {
+		w.checked(check.Report{Outcome: check.Outcome{Result: health.Result{Level: level}, Percent: 100}})
+	}
+	finding := func() api.Finding { checks, _ := w.all(); return checks[0] }
+	for range 3 {
+		w.cannotLook("could not look: connect: too many open files")
+	}
+	if f := finding(); w.ofChecks[0].known || f.Answer != "broken" || f.Level != "ok" || f.Text != "could not look: connect: too many open files" {
+		t.Errorf("before any verdict: %+v", f)
+	}
+	says(health.OK)
+	says(health.Leave) // one of two that it takes
+	for range 3 {
+		w.cannotLook("could not look: connect: too many open files")
+	}
+	if f := finding(); f.Answer != "broken" || f.Level != "ok" {
+		t.Errorf("after a pass: %+v", f)
+	}
+	says(health.Leave)
+	if f := finding(); f.Answer != "measured" || f.Level != "leave" {
+		t.Errorf("after two failures: %+v", f)
+	}
+	says(health.OK)
+	w.cannotLook("could not look: connect: too many open files")
+	if f := finding(); f.Level != "leave" {
+		t.Errorf("counts as a pass: %+v", f)
+	}
+	if n := strings.Count(log.String(), "too many open files"); n != 1 {
+		t.Errorf("logged %d times:\n%s", n, &log)
 	}
 }

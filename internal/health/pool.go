@@ -88,8 +88,10 @@ func root(ill []Finding, f Finding) string {
 // reason tells of a root cause and of what follows from it.
 func reason(ill []Finding, f Finding) string {
 	text := fmt.Sprintf("%s: %s", f.Name, f.Text)
-	if f.Waiting {
+	if f.Waiting && f.Text == "" {
 		return f.Name + ": no verdict yet"
+	} else if f.Waiting {
+		return f.Name + ": no verdict yet, " + f.Text
 	}
 	for _, g := range ill {
 		if g.Name != f.Name && root(ill, g) == f.Name {
