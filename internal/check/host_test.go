@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
+	"golang.org/x/sys/unix"
 
 	"github.com/rota-cluster/rota/internal/config"
 	"github.com/rota-cluster/rota/internal/health"
@@ -62,7 +63,14 @@ func TestProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, probe(t, of("process", pid)), health.Leave, "holds no process number")
-	expect(t, probe(t, of("process", dir+"/none")), health.Leave, "read the pid file")
+	expect(t, probe(t, of("process", dir+"/none")), health.Leave, "read the pid file "+dir+"/none: no such file")
+	// One that nobody writes to: to open it would wait for that.
+	if err := unix.Mkfifo(dir+"/fifo", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, probe(t, of("process", dir+"/fifo")), health.Leave, "read the pid file "+dir+"/fifo: not a regular file")
+	expect(t, probe(t, of("process", "/dev/zero")), health.Leave, "read the pid file /dev/zero: not a regular file")
+	expect(t, probe(t, of("file", dir+"/fifo")), health.OK, "is there")
 }
 
 func TestExec(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"strings"
@@ -63,6 +64,7 @@ func failure(doing string, err error) Outcome {
 	}
 	var dns *net.DNSError
 	var number syscall.Errno
+	var file *fs.PathError // doing names it
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
 		return failed("%s: not done in time", doing)
@@ -70,6 +72,8 @@ func failure(doing string, err error) Outcome {
 		return failed("%s: %s: %s", doing, dns.Name, dns.Err)
 	case errors.As(err, &number):
 		return failed("%s: %s", doing, number.Error())
+	case errors.As(err, &file):
+		return failed("%s: %s", doing, oneLine(file.Err.Error()))
 	}
 	return failed("%s: %s", doing, oneLine(err.Error()))
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rota-cluster/rota/internal/config"
 )
 
 // process passes while a process runs: one whose number stands in a file, if
@@ -24,7 +26,7 @@ func (p *process) look() Outcome {
 	if !strings.Contains(p.target, "/") {
 		return p.byName()
 	}
-	text, err := os.ReadFile(p.target)
+	text, err := config.ReadFile(p.target)
 	if err != nil {
 		return failure("read the pid file "+p.target, err)
 	}

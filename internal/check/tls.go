@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net"
-	"os"
 	"time"
 
 	"github.com/rota-cluster/rota/internal/config"
@@ -32,7 +31,7 @@ func newSecure(c config.Check, host string, now func() time.Time) (secure, error
 		}
 		return s, nil
 	}
-	pem, err := os.ReadFile(c.CA)
+	pem, err := config.ReadFile(c.CA)
 	if err != nil {
 		return s, fmt.Errorf("ca: %w", err)
 	}

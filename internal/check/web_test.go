@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/rota-cluster/rota/internal/config"
 	"github.com/rota-cluster/rota/internal/health"
 )
@@ -147,10 +149,20 @@ func TestTLS(t *testing.T) {
 func TestCAThatIsNone(t *testing.T) {
 	none := of("tls", "127.0.0.1:1")
 	none.CA = filepath.Join(t.TempDir(), "none.pem")
-	if _, err := New([]config.Check{none}, env, nil); err == nil || !strings.Contains(err.Error(), "check tls: ca: open") {
+	if _, err := New([]config.Check{none}, env, nil); err == nil || !strings.Contains(err.Error(), "check tls: ca: stat") {
 		t.Errorf("got %v", err)
 	}
-	none.CA = "/dev/null"
+	none.CA = filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(none.CA, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New([]config.Check{none}, env, nil); err == nil || !strings.Contains(err.Error(), "fifo: not a regular file") {
+		t.Errorf("got %v", err)
+	}
+	none.CA = filepath.Join(t.TempDir(), "empty")
+	if err := os.WriteFile(none.CA, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := New([]config.Check{none}, env, nil); err == nil || !strings.Contains(err.Error(), "holds no certificate") {
 		t.Errorf("got %v", err)
 	}

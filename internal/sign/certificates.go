@@ -4,9 +4,9 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
-	"os"
 	"time"
 
+	"github.com/rota-cluster/rota/internal/config"
 	"github.com/rota-cluster/rota/internal/health"
 )
 
@@ -38,7 +38,7 @@ func (c certificates) read() health.Reading {
 }
 
 func firstExpiry(file string) (end time.Time, err error) {
-	text, err := os.ReadFile(file)
+	text, err := config.ReadFile(file)
 	if err != nil {
 		return end, err
 	}
