@@ -131,18 +131,21 @@ func (w *ward) run(ctx context.Context) {
 	var all sync.WaitGroup
 	all.Go(func() { w.checks.Run(ctx) })
 	all.Go(func() { w.signs.Run(ctx) })
-	tick := time.NewTicker(judgeEvery)
-	defer tick.Stop()
 	for {
+		err := w.conclude(ctx)
+		if err != nil && ctx.Err() == nil && !errors.Is(err, errStopping) {
+			w.log.Warn("what the checks and signs say is not in force yet", "error", err)
+		}
+		var again <-chan time.Time
+		if err != nil || w.minds() {
+			again = time.After(judgeEvery)
+		}
 		select {
 		case <-ctx.Done():
 			all.Wait()
 			return
-		case <-tick.C:
+		case <-again:
 		case <-w.dirty:
-		}
-		if err := w.conclude(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, errStopping) {
-			w.log.Warn("what the checks and signs say is not in force yet", "error", err)
 		}
 	}
 }
@@ -272,11 +275,8 @@ func (w *ward) judgeSoon() {
 func (w *ward) conclude(ctx context.Context) error {
 	w.concluding.Lock()
 	defer w.concluding.Unlock()
-	w.mu.Lock()
-	alone := !w.minds()
-	w.mu.Unlock()
 	var own ownership.Status
-	if !alone {
+	if w.minds() {
 		if err := w.loop.ask(ctx, func() error { own = w.loop.node.Status(now()); return nil }); err != nil {
 			return err
 		}

@@ -20,6 +20,8 @@ const leastIll = "goes on serving, because no node is well and none is less ill"
 // minds tells whether what the others say makes a difference: only to a node
 // that would leave, or that sees what all may see.
 func (w *ward) minds() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	return slices.ContainsFunc(w.ofChecks, func(c checkSeat) bool { return c.state.Level == health.Leave }) ||
 		slices.ContainsFunc(w.ofSigns, func(s signSeat) bool {
 			return s.state.Level == health.Leave || s.Shared && s.state.Seen > health.OK

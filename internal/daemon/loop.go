@@ -69,10 +69,10 @@ type loop struct {
 	done   chan struct{} // closed when run returns
 	wakeAt ownership.Time
 
+	beatAt      ownership.Time // when a peer's beat was last received
 	framesAt    ownership.Time // the last look at the interface
 	frames      uint64         // its count of received frames then, if framesKnown
 	framesKnown bool
-	beatsSince  bool // a peer's beat has been received since
 
 	traffic      uint64 // packets for shared addresses at the last look, if trafficKnown
 	trafficKnown bool
@@ -156,7 +156,7 @@ func (l *loop) turn() error {
 	var failed error
 	err := l.tx.Receive(l.wakeAt, func(p peer.Payload) {
 		if beat, path := l.open(p); beat != nil {
-			l.beatsSince = true
+			l.beatAt = datapath.Now()
 			failed = l.hear(beat, path)
 		}
 	})
@@ -203,7 +203,7 @@ func (l *loop) wake() error {
 		l.wakeAt = now + l.interval
 		return nil
 	}
-	if now-l.framesAt >= l.interval/2 {
+	if l.looksAtFrames(now) {
 		if err := l.lookAtFrames(now); err != nil {
 			return err
 		}
@@ -240,10 +240,19 @@ func (l *loop) heldBack(now ownership.Time) bool {
 // listens is for how long a node listens before it serves alone.
 func (l *loop) listens() time.Duration { return max(3*l.lease, time.Second) }
 
+// looksAtFrames: a beat says more than a look, so none is needed for a while after one. The state
+// machine finds itself deaf after 3 intervals less than a lease without a frame, and by then
+// there must have been two looks, an interval apart each: half of what is left is spared.
+func (l *loop) looksAtFrames(now ownership.Time) bool {
+	spared := max(l.lease-5*l.interval, 0) / 2
+	return now-l.framesAt >= l.interval/2 && (now-l.beatAt >= spared || l.outage.why != nil)
+}
+
 // lookAtFrames looks at the interface, and tells the state machine when the interface receives frames
 // although no peer is heard: then it is not deaf. A look after a beat only notes
 // the count, which the beat explains.
 func (l *loop) lookAtFrames(now ownership.Time) error {
+	beatSince := l.beatAt >= l.framesAt
 	l.framesAt = now
 	l.lookAtCarrier()
 	frames, err := l.frameCounter.Count()
@@ -253,8 +262,8 @@ func (l *loop) lookAtFrames(now ownership.Time) error {
 	if err != nil {
 		return nil // without frames it counts as deaf
 	}
-	seen := l.framesKnown && frames != l.frames && !l.beatsSince
-	l.frames, l.framesKnown, l.beatsSince = frames, true, false
+	seen := l.framesKnown && frames != l.frames && !beatSince
+	l.frames, l.framesKnown = frames, true
 	if !seen {
 		return nil
 	}

@@ -49,7 +49,7 @@ type clock struct {
 // catch up by themselves when a tick came late (tick_do_update_jiffies64,
 // kernel/time/tick-sched.c), so an older reading is as safe as a new one; what
 // is late when a packet comes is what the margin is for.
-const readingAge = 200 * time.Millisecond
+const readingAge = 500 * time.Millisecond
 
 // recent is a reading that is not older than readingAge.
 func (c *clock) recent() (reading, error) {

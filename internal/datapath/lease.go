@@ -51,7 +51,7 @@ func (d *Datapath) SetLease(until time.Duration) error {
 		d.control.grant(fuse{})
 		return fmt.Errorf("set the lease: %w", err)
 	}
-	d.control.grant(d.clock.fuse(r, until))
+	d.control.grant(d.clock.fuse(r, Now(), until))
 	return nil
 }
 
@@ -73,9 +73,9 @@ func (c *control) grant(f fuse) {
 // fuse is for a lease until the time given. Its jiffy is the first that begins
 // too late, margin deducted, as far as that can be told from an earlier
 // reading; 0 if none is early enough.
-func (c *clock) fuse(r reading, until time.Duration) fuse {
-	left := until - r.monotonic
-	sure := left - max(left/2, left/marginShare+marginTicks*c.tick)
+func (c *clock) fuse(r reading, now, until time.Duration) fuse {
+	ahead := until - r.monotonic
+	sure := ahead - max((until-now)/2, ahead/marginShare+marginTicks*c.tick)
 	if !r.reliable || sure < c.tick {
 		return fuse{until: until}
 	}

@@ -20,24 +20,28 @@ func TestFuseOfALease(t *testing.T) {
 	rows := []struct {
 		words string
 		at    reading
-		left  time.Duration
-		want  uint64 // the jiffy
+		left  time.Duration // at the reading
+		age   time.Duration // of the reading
+		want  uint64        // the jiffy
 	}{
-		{"300 ms: half of them", at, 300 * time.Millisecond, 1000 + 37},
-		{"rounded down", at, 296*time.Millisecond - 2, 1000 + 36},
-		{"50 ms: less 1 ms and six ticks, more than half", at, 46 * time.Millisecond, 1000 + 5},
-		{"a tick more than six and 2 %", at, 7*tick + 600*time.Microsecond, 1001},
-		{"a little less than that", at, 7 * tick, 0},
-		{"the margin alone", at, 6 * tick, 0},
-		{"nothing", at, 0, 0},
-		{"over", at, -time.Hour, 0},
-		{"ticks were lost", late, 300 * time.Millisecond, 0},
+		{"300 ms: half of them", at, 300 * time.Millisecond, 0, 1000 + 37},
+		{"rounded down", at, 296*time.Millisecond - 2, 0, 1000 + 36},
+		{"50 ms: less 1 ms and six ticks, more than half", at, 46 * time.Millisecond, 0, 1000 + 5},
+		{"a tick more than six and 2 %", at, 7*tick + 600*time.Microsecond, 0, 1001},
+		{"a little less than that", at, 7 * tick, 0, 0},
+		{"the margin alone", at, 6 * tick, 0, 0},
+		{"nothing", at, 0, 0, 0},
+		{"over", at, -time.Hour, 0, 0},
+		{"ticks were lost", late, 300 * time.Millisecond, 0, 0},
+		{"300 ms by a reading of 500 ms ago: half of those that are left", at, 800 * time.Millisecond, 500 * time.Millisecond, 1000 + 162},
+		{"50 ms by such a one: less 11 ms and six ticks", at, 546 * time.Millisecond, 500 * time.Millisecond, 1000 + 127},
+		{"10 ms by such a one: by the exact clock alone", at, 510 * time.Millisecond, 500 * time.Millisecond, 1000 + 118},
 	}
 	for _, r := range rows {
 		t.Run(r.words, func(t *testing.T) {
 			c := clock{tick: tick}
 			want := fuse{jiffy: r.want, until: r.at.monotonic + r.left}
-			if got := c.fuse(r.at, want.until); got != want {
+			if got := c.fuse(r.at, r.at.monotonic+r.age, want.until); got != want {
 				t.Errorf("%+v, want %+v", got, want)
 			}
 		})
