@@ -2,7 +2,10 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"time"
+
+	"github.com/rota-cluster/rota/internal/ownership"
 )
 
 // pair is two nodes and whether they hear each other. After links between
@@ -96,16 +99,46 @@ func (c *checks) overlap(w *world, a, b *node, bucket int) {
 	if p.shared++; p.shared == 1 {
 		p.overlap = w.now
 	}
-	if w.s.Quorum != 0 || p.learned && !a.missed(b) && !b.missed(a) {
+	if w.s.Quorum != 0 || p.learned && !w.missed(a, b) && !w.missed(b, a) {
 		c.twoOwners(w, a, b, p)
 	}
 }
 
-// missed tells whether n's daemon ended to be restarted before o's began, which has found nobody
-// else: neither could hear the other (docs/ownership.md, "Hold").
-func (n *node) missed(o *node) bool {
-	return n.machine == nil && n.restart.state != nil && o.machine != nil && o.started >= n.restart.left &&
-		(o.last == nil || len(o.last.View.Members) <= 1)
+// missed tells whether n's daemon ended to be restarted before o's began, and o finds nobody who heard
+// that it would: so o cannot know (docs/ownership.md, "Hold").
+func (w *world) missed(n, o *node) bool {
+	if n.machine != nil || n.restart.state == nil || o.machine == nil || o.started < n.restart.left {
+		return false
+	}
+	return !slices.ContainsFunc(w.nodes, func(m *node) bool {
+		return w.found(o, m) && n.restart.toldTo(m)
+	})
+}
+
+// found: what m knows o can know.
+func (w *world) found(o, m *node) bool {
+	return m == o || o.last != nil && memberOf(&o.last.View, m) ||
+		w.checks.pair(o.id, m.id).learned && !m.sick(w.s.Interval)
+}
+
+// toldTo: m promised to hold what the daemon owned, which its next start knows too, or still runs and
+// heard the daemon when it ended.
+func (r *restart) toldTo(m *node) bool {
+	member := func(v ownership.Member) bool { return v.Name == m.spec.Name }
+	heard := func(e ownership.Echo) bool {
+		return e.Name == m.spec.Name && e.Incarnation == m.incarnation && !e.Silent
+	}
+	return slices.ContainsFunc(r.last.View.Members, member) || slices.ContainsFunc(r.last.Echo, heard)
+}
+
+// meet is n's daemon that is back from a restart: whoever missed it has to learn of it first.
+func (c *checks) meet(w *world, n *node) {
+	for _, o := range w.nodes {
+		if o != n && w.missed(n, o) {
+			p := c.pair(n.id, o.id)
+			p.learned, p.since = false, never
+		}
+	}
 }
 
 // parted is a bucket that n accepts no more.

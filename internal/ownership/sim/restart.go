@@ -76,10 +76,11 @@ func (w *world) held(n *node, until ownership.Time) {
 // carryOn starts the daemon that goes on, if there is one to go on from.
 func (w *world) carryOn(n *node, cfg ownership.Config) bool {
 	state := n.restart.state
-	n.restart.state = nil
 	if state == nil {
 		return false
 	}
+	w.checks.meet(w, n)
+	n.restart.state = nil
 	s := new(ownership.Snapshot)
 	if err := json.Unmarshal(state, s); err != nil {
 		w.fail(RuleContract, fmt.Sprintf("%s: %v", n.spec.Label, err))
