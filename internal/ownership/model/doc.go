@@ -35,6 +35,12 @@
 // "one more than the highest number seen", whatever the names. A node adopts
 // any newer view that contains it, or does not.
 //
+// Holds. A promise lasts as long as it likes, so one of H is a promise like any
+// other, and a node whose daemon is away is one that makes no move. How long each
+// kind lasts, with beats that ask for L or for H in any order, is checked in
+// [Fences] too. That a start waits for all that was promised before is a rule here;
+// how it knows of it (a note on a disk) is not modelled.
+//
 // Buckets. One is enough. A view gives it to any member, and no rule about one
 // bucket asks about another but that a node claims nothing at all, which is
 // then true earlier. Letting go is allowed at any time, not only when a view is
@@ -65,7 +71,8 @@
 //
 // # What is not covered
 //
-// More than three nodes; quorum none; two hosts with one name; clocks that stop
+// More than three nodes; quorum none; two hosts with one name; two daemons that
+// carry on from one state, or one that does after its lease; clocks that stop
 // or are off by more than the stated bound; coverage (that every bucket has an
 // owner) and locality, which are the simulator's. States are told apart by 64
 // bits of a hash: with ten million of them, the chance that one was missed is

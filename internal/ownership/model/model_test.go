@@ -173,6 +173,9 @@ func TestFencesOutlastPromises(t *testing.T) {
 		NoDriftAllowance: "fences of L",
 		FromReceipt:      "leases counted from the receipt of a promise",
 		FromEcho:         "leases counted from the newest own beat",
+		HoldUnsaid:       "leases of H on promises of L",
+		HoldUnfenced:     "fences of Take(L) for promises of H",
+		Shortened:        "a fence that a later promise makes shorter",
 	} {
 		if states, early := Fences(wrong); !early {
 			t.Errorf("%s: not noticed in %d states", what, states)
