@@ -12,6 +12,7 @@ import (
 
 	"github.com/rota-cluster/rota/internal/config"
 	"github.com/rota-cluster/rota/internal/health"
+	"github.com/rota-cluster/rota/internal/systembus"
 )
 
 func newProber(c config.Check, env Env) (prober, error) {
@@ -32,7 +33,7 @@ func newProber(c config.Check, env Env) (prober, error) {
 		p := process{proc: "/proc", target: target}
 		return &bounded{do: p.look}, nil
 	case "systemd":
-		return unit{bus: systemBus(), name: target}, nil
+		return unit{bus: systembus.Address(), name: target}, nil
 	case "tcp":
 		return tcp(target), nil
 	case "tls":

@@ -1,12 +1,12 @@
 package check
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"os"
 
 	"github.com/godbus/dbus/v5"
+
+	"github.com/rota-cluster/rota/internal/systembus"
 )
 
 // unit passes while a systemd unit is active. It asks systemd on the system
@@ -16,17 +16,13 @@ type unit struct {
 	name string
 }
 
-func systemBus() string {
-	return cmp.Or(os.Getenv("DBUS_SYSTEM_BUS_ADDRESS"), "unix:path=/run/dbus/system_bus_socket")
-}
-
 const (
 	systemd      = "org.freedesktop.systemd1"
 	systemdError = systemd + ".NoSuchUnit"
 )
 
 func (u unit) probe(ctx context.Context) Outcome {
-	conn, err := dbus.Connect(u.bus, dbus.WithContext(ctx))
+	conn, err := systembus.Connect(ctx, u.bus)
 	if err != nil {
 		return failedBy(ctx, "connect to the system bus", err)
 	}

@@ -22,7 +22,7 @@ func TestRecordsOfUsersDoNotCount(t *testing.T) {
 	roots := HostRoots()
 	log := newKernelLog(roots)
 	defer log.close()
-	before := kernelRecords{log, log.recent, kindIOError}.read()
+	before := log.records(log.recent, kindIOError).read()
 	if before.Answer != health.Measured {
 		t.Fatalf("%+v", before)
 	}
@@ -36,7 +36,7 @@ func TestRecordsOfUsersDoNotCount(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if after := (kernelRecords{log, log.recent, kindIOError}).read(); after.Value != before.Value {
+	if after := log.records(log.recent, kindIOError).read(); after.Value != before.Value {
 		t.Errorf("counts %v after, %v before: %s", after.Value, before.Value, after.Text)
 	}
 	// They have been read all the same.

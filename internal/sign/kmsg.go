@@ -23,6 +23,7 @@ type kernelLog struct {
 	roots Roots
 
 	mu     sync.Mutex
+	users  int // who will still close it
 	fd     int
 	open   bool
 	events []event // of the last memory, oldest first
@@ -35,6 +36,11 @@ type event struct {
 }
 
 func newKernelLog(roots Roots) *kernelLog { return &kernelLog{roots: roots} }
+
+func (l *kernelLog) records(recent func() ([]event, error), kind kernelKind) kernelRecords {
+	l.users++
+	return kernelRecords{log: l, recent: recent, kind: kind}
+}
 
 // kernelRecords counts the records of one kind.
 type kernelRecords struct {
@@ -65,7 +71,7 @@ func (k kernelRecords) close() { k.log.close() }
 func (l *kernelLog) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.open {
+	if l.users--; l.users == 0 && l.open {
 		_ = unix.Close(l.fd) // it was only read
 		l.open = false
 	}

@@ -5,13 +5,14 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/godbus/dbus/v5"
 	"golang.org/x/sys/unix"
 
 	"github.com/rota-cluster/rota/internal/health"
+	"github.com/rota-cluster/rota/internal/systembus"
 )
 
 // shutdown is 1 from the moment logind says that the host goes down. While it
@@ -22,7 +23,7 @@ type shutdown struct {
 	bus      string
 	now      func() time.Time
 	conn     *dbus.Conn
-	heard    chan bool     // what logind has announced, oldest first
+	heard    atomic.Bool   // an announcement that has not been looked at
 	call     chan struct{} // there is something to look at
 	lock     int           // descriptor of the inhibitor, -1 if there is none
 	goesDown bool
@@ -42,8 +43,7 @@ const (
 )
 
 func newShutdown(e Env) sensor {
-	bus := cmp.Or(e.Bus, os.Getenv("DBUS_SYSTEM_BUS_ADDRESS"), "unix:path=/run/dbus/system_bus_socket")
-	return &shutdown{bus: bus, now: e.Now, lock: -1, heard: make(chan bool, 16), call: make(chan struct{}, 1)}
+	return &shutdown{bus: cmp.Or(e.Bus, systembus.Address()), now: e.Now, lock: -1, call: make(chan struct{}, 1)}
 }
 
 func (s *shutdown) called() <-chan struct{} { return s.call }
@@ -55,16 +55,13 @@ func (s *shutdown) callNow() {
 	}
 }
 
-// DeliverSignal is called by the connection.
+// DeliverSignal is called by the connection. Any user of the bus can send such a signal, so
+// logind is asked what there is to it.
 func (s *shutdown) DeliverSignal(_, _ string, signal *dbus.Signal) {
-	if signal.Name != logindManage+".PrepareForShutdown" || len(signal.Body) != 1 {
-		return
+	if signal.Name == logindManage+".PrepareForShutdown" {
+		s.heard.Store(true)
+		s.callNow()
 	}
-	select {
-	case s.heard <- signal.Body[0] == true:
-	default: // nobody has looked for sixteen of them
-	}
-	s.callNow()
 }
 
 func (s *shutdown) read() health.Reading {
@@ -76,12 +73,10 @@ func (s *shutdown) read() health.Reading {
 			return s.unreachable(err)
 		}
 	}
-	for heard := true; heard; {
-		select {
-		case down := <-s.heard:
-			s.announced(down)
-		default:
-			heard = false
+	if s.heard.Swap(false) {
+		if err := s.ask(); err != nil {
+			s.close()
+			return s.unreachable(err)
 		}
 	}
 	if !s.goesDown && s.lock < 0 { // it was called off: look from anew, with a new inhibitor
@@ -121,40 +116,66 @@ func (s *shutdown) connectAgain() error {
 	return s.failure
 }
 
+// busPatience is how long the bus or logind may take to answer.
+const busPatience = patience / 2
+
 func (s *shutdown) connect() error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience/2)
+	ctx, cancel := context.WithTimeout(context.Background(), busPatience)
 	defer cancel()
-	conn, err := dbus.Connect(s.bus, dbus.WithSignalHandler(s))
+	lasting, end := context.WithCancel(context.Background())
+	defer context.AfterFunc(ctx, end)() // in time if it does not get so far
+	conn, err := systembus.Connect(lasting, s.bus, dbus.WithSignalHandler(s))
 	if err != nil {
-		return err
-	}
-	if err := s.subscribe(ctx, conn); err != nil {
-		_ = conn.Close() // the first error is the one to tell
+		end()
 		return err
 	}
 	s.conn = conn
-	return nil
+	if err = s.subscribe(ctx); err != nil {
+		s.close()
+	}
+	return err
 }
 
-func (s *shutdown) subscribe(ctx context.Context, conn *dbus.Conn) error {
+func (s *shutdown) subscribe(ctx context.Context) error {
 	match := []dbus.MatchOption{dbus.WithMatchInterface(logindManage), dbus.WithMatchMember("PrepareForShutdown")}
-	if err := conn.AddMatchSignalContext(ctx, match...); err != nil {
+	if err := s.conn.AddMatchSignalContext(ctx, match...); err != nil {
 		return err
 	}
-	manager := conn.Object(logind, logindPath)
-	var lock dbus.UnixFD
-	call := manager.CallWithContext(ctx, logindManage+".Inhibit", 0, "shutdown", "rota", "hands its share over to other nodes", "delay")
-	if err := call.Store(&lock); err != nil {
+	var err error
+	if s.lock, err = inhibit(ctx, s.bus); err != nil {
 		return err
 	}
-	s.lock = int(lock)
-	var preparing dbus.Variant
-	err := manager.CallWithContext(ctx, "org.freedesktop.DBus.Properties.Get", 0, logindManage, "PreparingForShutdown").Store(&preparing)
+	return s.ask()
+}
+
+// inhibit takes an inhibitor, which is a descriptor, by a connection that lasts no longer than that.
+func inhibit(ctx context.Context, bus string) (int, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	conn, err := dbus.Connect(bus, dbus.WithContext(ctx))
 	if err != nil {
-		return err
+		return -1, err
 	}
-	s.announced(preparing.Value() == true)
-	return nil
+	defer conn.Close()
+	var lock dbus.UnixFD
+	call := conn.Object(logind, logindPath).CallWithContext(ctx, logindManage+".Inhibit", 0, "shutdown", "rota", "hands its share over to other nodes", "delay")
+	if err := call.Store(&lock); err != nil {
+		return -1, err
+	}
+	return int(lock), nil
+}
+
+// ask asks logind whether the host goes down.
+func (s *shutdown) ask() error {
+	ctx, cancel := context.WithTimeout(context.Background(), busPatience)
+	defer cancel()
+	var preparing dbus.Variant
+	const get = "org.freedesktop.DBus.Properties.Get"
+	err := s.conn.Object(logind, logindPath).CallWithContext(ctx, get, 0, logindManage, "PreparingForShutdown").Store(&preparing)
+	if err == nil {
+		s.announced(preparing.Value() == true)
+	}
+	return err
 }
 
 func (s *shutdown) announced(down bool) {

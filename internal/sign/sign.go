@@ -38,7 +38,7 @@ type sensor interface {
 	read() health.Reading
 }
 
-// keeper is a sensor that holds something between looks.
+// keeper is a sensor that holds something between looks. It is not read again once it is closed.
 type keeper interface {
 	close()
 }
@@ -61,20 +61,19 @@ func New(signs []config.SignInForce, env Env, report func(Report)) *Watcher {
 	w := &Watcher{env: env, signs: signs, report: report}
 	env.link = (&together[link]{now: env.Now, ask: func() (link, error) { return askLink(env.Interface) }}).get
 	log := newKernelLog(env.Roots)
-	records := kernelRecords{log: log, recent: (&together[[]event]{now: env.Now, ask: log.recent}).get}
+	recent := (&together[[]event]{now: env.Now, ask: log.recent}).get
 	for _, s := range signs {
-		w.sensors = append(w.sensors, newSensor(s, env, records))
+		w.sensors = append(w.sensors, newSensor(s, env, log, recent))
 	}
 	return w
 }
 
-func newSensor(s config.SignInForce, env Env, records kernelRecords) sensor {
+func newSensor(s config.SignInForce, env Env, log *kernelLog, recent func() ([]event, error)) sensor {
 	if s.Off {
 		return constant{health.Reading{Answer: health.SwitchedOff, Text: "switched off in the configuration"}}
 	}
 	if kind, ok := kernelKinds[s.Name]; ok {
-		records.kind = kind
-		return records
+		return log.records(recent, kind)
 	}
 	make, known := sensors[s.Name]
 	if !known {
@@ -119,18 +118,33 @@ func (c constant) read() health.Reading { return c.reading }
 
 // Run looks at every sign at its interval until ctx is over.
 func (w *Watcher) Run(ctx context.Context) {
-	w.inGroups(func(g []int) { w.repeat(ctx, g) })
-	for _, s := range w.sensors {
-		if k, ok := s.(keeper); ok {
-			k.close()
-		}
-	}
+	w.inGroups(func(g []int) { w.close(g, w.repeat(ctx, g)) })
 }
 
 // Once looks at every sign once. What needs two looks to tell of a change has
 // nothing to tell yet.
 func (w *Watcher) Once(ctx context.Context) {
-	w.inGroups(func(g []int) { w.look(ctx, g, nil) })
+	w.inGroups(func(g []int) { w.close(g, w.look(ctx, g, nil)) })
+}
+
+// close lets go of what the sensors of a group hold: at once, or when the read has come back that the kernel
+// has not answered.
+func (w *Watcher) close(group []int, pending chan []Report) {
+	all := func() {
+		for _, i := range group {
+			if k, ok := w.sensors[i].(keeper); ok {
+				k.close()
+			}
+		}
+	}
+	if pending == nil {
+		all()
+		return
+	}
+	go func() {
+		<-pending
+		all()
+	}()
 }
 
 // inGroups calls do for all signs, beside each other but for those that are read one after
@@ -164,18 +178,18 @@ func isQuick(s sensor) bool {
 // server makes it last for ever.
 const patience = 5 * time.Second
 
-func (w *Watcher) repeat(ctx context.Context, group []int) {
+// repeat returns the read that has not come back when ctx is over.
+func (w *Watcher) repeat(ctx context.Context, group []int) (pending chan []Report) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var called <-chan struct{}
 	if c, ok := w.sensors[group[0]].(caller); ok {
 		called = c.called()
 	}
-	var pending chan []Report
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return pending
 		case <-timer.C:
 		case <-called:
 		}

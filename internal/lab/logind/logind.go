@@ -7,6 +7,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -24,6 +25,8 @@ type Bus struct {
 
 	mu    sync.Mutex
 	down  bool // a shutdown is announced
+	fails string
+	stall func() // called before an answer
 	conns []*net.UnixConn
 	locks []*os.File // readable to its end when that inhibitor is let go; the newest is the last
 }
@@ -66,13 +69,58 @@ func (b *Bus) Announce(down bool) {
 	}
 }
 
+// Fail has it answer a method with an error from now on.
+func (b *Bus) Fail(method string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.fails = method
+}
+
+// Stall has it call do before each answer from now on.
+func (b *Bus) Stall(do func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.stall = do
+}
+
+// Given is how many inhibitors it has handed out.
+func (b *Bus) Given() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.locks)
+}
+
+// Litter sends everybody a forged announcement with a descriptor along, as any user of a bus may.
+func (b *Bus) Litter() error {
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, conn := range b.conns {
+		write(conn, &dbus.Message{Type: dbus.TypeSignal, Body: []any{true, dbus.UnixFDIndex(0)}, Headers: map[dbus.HeaderField]dbus.Variant{
+			dbus.FieldPath:      dbus.MakeVariant(dbus.ObjectPath("/litter")),
+			dbus.FieldInterface: dbus.MakeVariant("org.freedesktop.login1.Manager"),
+			dbus.FieldMember:    dbus.MakeVariant("PrepareForShutdown"), dbus.FieldSender: dbus.MakeVariant(":1.0"),
+			dbus.FieldUnixFDs: dbus.MakeVariant(uint32(1)),
+		}}, unix.UnixRights(int(null.Fd())))
+	}
+	return nil
+}
+
 // Held tells whether somebody holds the host back.
 func (b *Bus) Held() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, lock := range b.locks {
 		poll := []unix.PollFd{{Fd: int32(lock.Fd()), Events: unix.POLLIN}}
-		if n, err := unix.Poll(poll, 0); err == nil && n == 0 {
+		n, err := unix.Poll(poll, 0)
+		for errors.Is(err, unix.EINTR) {
+			n, err = unix.Poll(poll, 0)
+		}
+		if err == nil && n == 0 {
 			return true
 		}
 	}
@@ -145,12 +193,21 @@ func welcome(conn *net.UnixConn, in *bufio.Reader) bool {
 
 func (b *Bus) answer(conn *net.UnixConn, call *dbus.Message) {
 	b.mu.Lock()
+	stall := b.stall
+	b.mu.Unlock()
+	if stall != nil {
+		stall()
+	}
+	b.mu.Lock()
 	defer b.mu.Unlock()
 	reply := &dbus.Message{Type: dbus.TypeMethodReply, Headers: map[dbus.HeaderField]dbus.Variant{
 		dbus.FieldReplySerial: dbus.MakeVariant(call.Serial()),
 	}}
 	var rights []byte
-	switch call.Headers[dbus.FieldMember].Value() {
+	switch method := call.Headers[dbus.FieldMember].Value(); method {
+	case b.fails:
+		reply.Type = dbus.TypeError
+		reply.Headers[dbus.FieldErrorName] = dbus.MakeVariant("org.freedesktop.DBus.Error.Failed")
 	case "Hello":
 		reply.Body = []any{":1.1"}
 	case "Inhibit":
