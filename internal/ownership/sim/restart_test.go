@@ -82,9 +82,10 @@ func without(ops []Op, verb Verb) []Op {
 	return rest
 }
 
-// The daemons of b and c die and start again while that of a is away and its datapath
+// The daemons of the others die and start again while that of a is away and its datapath
 // goes on: they must not have forgotten that they promised to hold what a owns.
-const forgotten = `nodes a b c
+const (
+	forgottenByTwo = `nodes a b c
 pool web 24
 beat 50ms 300ms
 majority 3
@@ -97,20 +98,35 @@ seed 1
 2.2s   start b c
 12s    end
 `
+	forgottenByOne = `nodes a b
+pool web 24
+beat 50ms 300ms
+network 200µs 500µs
+seed 1
+
+0s     start a b
+2s     restart a 4s
+2.1s   kill b
+2.2s   start b
+12s    end
+`
+)
 
 func TestAPromiseToHoldOutlivesTheDaemon(t *testing.T) {
-	s, err := Parse(forgotten)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if v := Run(s, theNode, options()).Violation; v != nil {
-		t.Errorf("%v %s: %s", v.At, v.Rule, v.Text)
-	}
-	forgets := func(cfg ownership.Config, now ownership.Time) Machine {
-		cfg.Promised = 0
-		return ownership.New(cfg, now)
-	}
-	if v := Run(s, forgets, options()).Violation; v == nil || v.Rule != RuleExclusion {
-		t.Errorf("%v; want two owners of a bucket when the promise is forgotten", v)
+	for _, story := range []string{forgottenByTwo, forgottenByOne} {
+		s, err := Parse(story)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v := Run(s, theNode, options()).Violation; v != nil {
+			t.Errorf("%v %s: %s", v.At, v.Rule, v.Text)
+		}
+		forgets := func(cfg ownership.Config, now ownership.Time) Machine {
+			cfg.Promised = 0
+			return ownership.New(cfg, now)
+		}
+		if v := Run(s, forgets, options()).Violation; v == nil || v.Rule != RuleExclusion {
+			t.Errorf("%v; want two owners of a bucket when the promise is forgotten", v)
+		}
 	}
 }
