@@ -30,7 +30,7 @@ func (w *ward) minds() bool {
 
 func (c conclusion) same(d conclusion) bool {
 	return slices.Equal(c.told.Shares, d.told.Shares) && slices.Equal(c.told.Illness, d.told.Illness) &&
-		slices.Equal(c.told.Sees, d.told.Sees) && slices.Equal(c.told.Lines, d.told.Lines)
+		slices.Equal(c.told.Sees, d.told.Sees) && slices.Equal(c.told.Lines, d.told.Lines) && slices.Equal(c.told.Blame, d.told.Blame)
 }
 
 // judge says what follows from what is known. own, of the state machine, is empty
@@ -60,6 +60,7 @@ func (w *ward) judge(own ownership.Status) conclusion {
 		}
 		next.told.Shares = append(next.told.Shares, share)
 		next.told.Illness = append(next.told.Illness, uint16(illness))
+		next.told.Blame = append(next.told.Blame, strings.Join(v.Blame, ", "))
 		lines.add(p.Name, v.Reasons)
 		why := v.Reasons
 		if serveOn {

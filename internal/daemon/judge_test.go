@@ -239,3 +239,20 @@ func TestALackIsNoVerdict(t *testing.T) {
 		t.Errorf("logged %d times:\n%s", n, &log)
 	}
 }
+
+// A disk that is found full after the check has failed is the cause from then on, although the shares stay.
+func TestACauseThatComesLate(t *testing.T) {
+	w := testWard(t)
+	judged := func() conclusion {
+		return w.judge(ownership.Status{State: ownership.StateServing, Asked: []uint16{100, 100}, Nodes: []ownership.NodeStatus{nodeThat("b")}})
+	}
+	w.says(health.Leave, "status 500")
+	before := judged()
+	w.shows("disk_space", health.Warn, "/var full")
+	after := judged()
+	if !reflect.DeepEqual(before.told.Blame, []string{"", ""}) || !reflect.DeepEqual(after.told.Blame, []string{"", "nginx by disk_space"}) ||
+		before.same(after) || !reflect.DeepEqual(before.told.Shares, after.told.Shares) ||
+		!reflect.DeepEqual(after.told.Why[1], []string{"disk_space: /var full; hence nginx: status 500"}) {
+		t.Errorf("before %+v\nafter  %+v", before, after)
+	}
+}

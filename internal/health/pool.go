@@ -30,6 +30,8 @@ type Verdict struct {
 	Waiting bool
 	// Reasons are one line for each root cause, the worst first.
 	Reasons []string
+	// Blame is what would leave because of something else: "nginx by disk_space".
+	Blame []string
 }
 
 // Illness says how ill a node is; of nodes that would all leave those with the
@@ -63,6 +65,8 @@ func Judge(findings []Finding, blamed []string) Verdict {
 		v.Percent = min(v.Percent, f.Percent)
 		if root(ill, f) == f.Name {
 			v.Reasons = append(v.Reasons, reason(ill, f))
+		} else if f.Level == Leave {
+			v.Blame = append(v.Blame, f.Name+" by "+root(ill, f))
 		}
 	}
 	if v.Level == Leave || v.Waiting {

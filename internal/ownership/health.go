@@ -10,17 +10,21 @@ import (
 // setHealth takes shares and keeps what is told. Others judge by it who of all that are
 // ill goes on, so they know at once; the lines for people can wait for the next beat.
 func (n *Node) setHealth(h SetHealth) {
-	h.Illness = slices.Clone(h.Illness)
+	h.Illness, h.Blame = slices.Clone(h.Illness), slices.Clone(h.Blame)
 	for i, pool := range n.cfg.Pools {
 		if at(h.Shares, i) == SameShare && i < len(h.Illness) {
 			h.Illness[i] = at(n.health.Illness, i)
+		}
+		if at(h.Shares, i) == SameShare && i < len(h.Blame) {
+			h.Blame[i] = at(n.health.Blame, i)
 		}
 		before, wasIll := n.healthyWeight(i), at(n.health.Illness, i) > 0
 		if i < len(h.Shares) && h.Shares[i] != SameShare {
 			n.shares[i] = h.Shares[i]
 		}
 		w, isIll := n.healthyWeight(i), at(h.Illness, i) > 0
-		if w != before || isIll != wasIll {
+		blamesAnew := isIll && at(h.Blame, i) != at(n.health.Blame, i) // a cause that shows after what follows from it
+		if w != before || isIll != wasIll || blamesAnew {
 			n.note(NoteHealth, "", "pool %s: %s", pool.Name, healthText(before, w, at(h.Why, i)))
 		}
 		n.changed = n.changed || w != before
@@ -28,7 +32,7 @@ func (n *Node) setHealth(h SetHealth) {
 	if !slices.Equal(h.Illness, n.health.Illness) || !slices.Equal(h.Sees, n.health.Sees) {
 		n.changed = true
 	}
-	n.health = SetHealth{Illness: h.Illness, Sees: slices.Clone(h.Sees), Lines: slices.Clone(h.Lines)}
+	n.health = SetHealth{Illness: h.Illness, Blame: h.Blame, Sees: slices.Clone(h.Sees), Lines: slices.Clone(h.Lines)}
 }
 
 func at[T any](all []T, i int) (v T) {

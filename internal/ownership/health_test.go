@@ -131,3 +131,42 @@ func TestWhoOwnsNothingDoesNotJoinAgain(t *testing.T) {
 		t.Errorf("was in the states %v, want fenced too\n%s", states, w.tell())
 	}
 }
+
+// A cause that shows after what follows from it is told, once, and so is its end.
+func TestACauseThatComesLateIsTold(t *testing.T) {
+	w := newNet(t)
+	for _, name := range []string{"a", "b"} {
+		w.start(testConfig(name, 1))
+	}
+	if !w.run(3*time.Second, func() bool { return w.covered() && w.agreed() }) {
+		t.Fatal(w.tell())
+	}
+	ill := func(blame string, why ...string) SetHealth {
+		return SetHealth{Shares: []uint16{0}, Illness: []uint16{512}, Lines: why, Why: [][]string{why}, Blame: []string{blame}}
+	}
+	for _, row := range []struct {
+		says SetHealth
+		want string // the end of what is told, "" for nothing
+	}{
+		{ill("", "nginx: 500"), "pool web: weight 0, was 100: nginx: 500"},
+		{ill("", "nginx: 503"), ""},
+		{ill("nginx by disk_space", "disk_space: 97 %; hence nginx: 503"), "pool web: goes on with weight 0: disk_space: 97 %; hence nginx: 503"},
+		{ill("nginx by disk_space", "disk_space: 98 %; hence nginx: 503"), ""},
+		{SetHealth{Shares: []uint16{SameShare}, Illness: []uint16{0}, Blame: []string{""}}, ""},
+		{ill("nginx by disk_space", "disk_space: 98 %; hence nginx: 503"), ""},
+		{ill("", "nginx: 503"), "pool web: goes on with weight 0: nginx: 503"},
+		{SetHealth{Shares: []uint16{100}, Illness: []uint16{0}, Blame: []string{""}, Why: [][]string{nil}}, "pool web: weight 100, was 0: all is well"},
+	} {
+		w.story = nil
+		w.step("a", row.says)
+		told := ""
+		for _, line := range w.story {
+			if _, text, ok := strings.Cut(line, "health: "); ok {
+				told += text
+			}
+		}
+		if told != row.want {
+			t.Errorf("%+v: told %q, want %q", row.says, told, row.want)
+		}
+	}
+}

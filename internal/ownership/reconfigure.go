@@ -15,6 +15,7 @@ func (n *Node) reconfigure(e Reconfigure) {
 	n.unclaimed = make([]Bitmap, count)
 	n.states, n.weights = make([][]BucketState, count), make([]uint16, count)
 	n.shares = make([]uint16, count)
+	blame := make([]string, count)
 	for i, pool := range n.cfg.Pools {
 		was := slices.IndexFunc(before.cfg.Pools, func(p PoolConfig) bool { return p.Name == pool.Name })
 		if was >= 0 {
@@ -22,7 +23,7 @@ func (n *Node) reconfigure(e Reconfigure) {
 			n.owned[i], n.lingers[i] = before.owned[was], before.lingers[was]
 			n.unclaimed[i] = before.unclaimed[was]
 			n.states[i], n.weights[i] = before.states[was], before.weights[was]
-			n.shares[i] = before.shares[was]
+			n.shares[i], blame[i] = before.shares[was], at(before.health.Blame, was)
 			n.setWeight(i, pool.Weight)
 			continue
 		}
@@ -45,6 +46,7 @@ func (n *Node) reconfigure(e Reconfigure) {
 	}
 	n.judgePins()
 	n.health.Illness = nil // it was by the places of before; the daemon says it anew
+	n.health.Blame = blame
 	n.setTiming(e.Interval, e.Lease)
 	n.tableDirty, n.changed = true, true
 }

@@ -335,6 +335,7 @@ type (
 		Sees    []string   // as in Beat
 		Lines   []string   // for people
 		Why     [][]string // in every pool: what the share is for, the worst first, empty if all is well
+		Blame   []string   // in every pool: what Why makes the cause of what; another one is told
 	}
 	// Drain hands over everything, by an order that has been accepted before. Timeout is as in Order.
 	// Last: nobody else served then, so the node serves until another does.
