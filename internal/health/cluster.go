@@ -81,28 +81,28 @@ func tells(sights []string, sight string) bool {
 // Blame remembers which things outside (a gateway, a named host) all nodes have lost.
 // Then the thing is to blame, not a node. The zero Blame has seen nothing.
 type Blame struct {
-	until map[string]Time
+	Until map[string]Time
 }
 
 // Update takes the sights of each node now (by State.Seen, before it counts), this node's first, and
 // returns those that are to be blamed on what they are of. One node alone blames nobody: nothing depends on it.
 func (b *Blame) Update(now Time, all [][]string) []string {
-	if b.until == nil {
-		b.until = map[string]Time{}
+	if b.Until == nil {
+		b.Until = map[string]Time{}
 	}
 	if len(all) > 1 {
 		for _, sight := range all[0] {
 			if !slices.ContainsFunc(all[1:], func(sights []string) bool { return !tells(sights, sight) }) {
-				b.until[sight] = now + blameLasts
+				b.Until[sight] = now + blameLasts
 			}
 		}
 	}
 	var blamed []string
-	for sight, until := range b.until {
+	for sight, until := range b.Until {
 		if now < until {
 			blamed = append(blamed, sight)
 		} else {
-			delete(b.until, sight)
+			delete(b.Until, sight)
 		}
 	}
 	slices.Sort(blamed)

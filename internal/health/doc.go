@@ -10,4 +10,7 @@
 // thresholds, a Tally the verdicts of one check by rise and fall; both come back
 // with growing patience (ladder). Judge sums up what they found for one pool.
 // Blame and Decide look at the whole cluster, by what each node told of itself.
+//
+// What Watch, Targets, Tally, Load and Blame have become is in exported fields, only so that it can be
+// written down for the daemon that comes next. Nobody else looks at them.
 package health

@@ -60,22 +60,22 @@ type Reading struct {
 
 // Limit is a threshold; the zero Limit is none.
 type Limit struct {
-	value float64
-	set   bool
+	Of  float64
+	Set bool
 }
 
 // At is the limit of that value.
-func At(value float64) Limit { return Limit{value: value, set: true} }
+func At(value float64) Limit { return Limit{Of: value, Set: true} }
 
 // Value is the threshold, if there is one.
-func (l Limit) Value() (float64, bool) { return l.value, l.set }
+func (l Limit) Value() (float64, bool) { return l.Of, l.Set }
 
 // passed tells whether v is at the limit or beyond it; with slack, whether it
 // has come back by less than that part of the limit.
 func (l Limit) passed(v float64, low bool, slack float64) bool {
-	back := slack * max(l.value, -l.value)
+	back := slack * max(l.Of, -l.Of)
 	if low {
-		return l.set && cmp.Compare(v, l.value+back) <= 0
+		return l.Set && cmp.Compare(v, l.Of+back) <= 0
 	}
-	return l.set && cmp.Compare(v, l.value-back) >= 0
+	return l.Set && cmp.Compare(v, l.Of-back) >= 0
 }

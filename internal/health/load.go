@@ -8,30 +8,30 @@ const LoadSteady = 5 * time.Second
 
 // Load is what a host can carry, in percent, by the word of an agent. The zero Load has not been told.
 type Load struct {
-	known   bool
-	percent int
-	since   Time // since when more could be carried, 0: it cannot
-	more    int  // the least of what was said since
+	Known bool
+	Can   int  // in percent
+	Since Time // since when more could be carried, 0: it cannot
+	More  int  // the least of what was said since
 }
 
 // Told takes an agent's word: less at once, more when that has lasted.
 func (l *Load) Told(now Time, percent int) {
 	switch {
-	case !l.known || percent <= l.percent:
-		*l = Load{known: true, percent: percent}
+	case !l.Known || percent <= l.Can:
+		*l = Load{Known: true, Can: percent}
 		return
-	case l.since == 0:
-		l.since, l.more = max(now, 1), percent
+	case l.Since == 0:
+		l.Since, l.More = max(now, 1), percent
 	}
-	if l.more = min(l.more, percent); now-l.since >= LoadSteady {
-		*l = Load{known: true, percent: l.more}
+	if l.More = min(l.More, percent); now-l.Since >= LoadSteady {
+		*l = Load{Known: true, Can: l.More}
 	}
 }
 
 // Percent is 100 before anything was told.
 func (l *Load) Percent() int {
-	if !l.known {
+	if !l.Known {
 		return 100
 	}
-	return l.percent
+	return l.Can
 }

@@ -9,11 +9,15 @@ type Result struct {
 
 // Tally judges the results of one check. The zero Tally has none.
 type Tally struct {
-	ladder ladder
-	begun  bool
-	failed bool // by rise and fall
-	others int  // results in a row that say otherwise
+	Ladder ladder
+	Begun  bool
+	Failed bool // by rise and fall
+	Others int  // results in a row that say otherwise
 }
+
+// Anew asks for the next result to be a verdict, unless the check has failed: whoever joins
+// with a check has not seen it pass.
+func (t *Tally) Anew() { t.Begun = t.Failed }
 
 // Result takes a result. The first is a verdict at once; after it rise passes
 // in a row are needed to pass again, and fall failures in a row to fail.
@@ -23,23 +27,23 @@ func (t *Tally) Result(now Time, rise, fall int, r Result) State {
 	if failed {
 		need = fall
 	}
-	if failed == t.failed {
-		t.others = 0
-	} else if t.others++; t.others >= need || !t.begun {
-		t.failed, t.others = failed, 0
+	if failed == t.Failed {
+		t.Others = 0
+	} else if t.Others++; t.Others >= need || !t.Begun {
+		t.Failed, t.Others = failed, 0
 	}
-	t.begun = true
+	t.Begun = true
 
 	level := r.Level
 	switch {
-	case t.failed:
+	case t.Failed:
 		level = Leave
 	case failed: // but not often enough to count
-		level = min(t.ladder.level, Warn)
+		level = min(t.Ladder.Level, Warn)
 	}
-	t.ladder.move(now, level, level, 0)
+	t.Ladder.move(now, level, level, 0)
 	return State{
-		Level: t.ladder.level, Since: t.ladder.since, Seen: r.Level, Held: t.ladder.held(now, 0),
+		Level: t.Ladder.Level, Since: t.Ladder.Since, Seen: r.Level, Held: t.Ladder.held(now, 0),
 		Reading: Reading{Text: r.Text},
 	}
 }

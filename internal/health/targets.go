@@ -20,40 +20,40 @@ type TargetState struct {
 
 // Targets judges a sign that looks at several targets, each for itself: all nodes may
 // have lost one of them while this node alone loses another. The zero Targets has read nothing.
-type Targets struct{ all []watched }
+type Targets struct{ All []watched }
 
 type watched struct {
-	name  string
-	watch Watch
-	state State
+	Name  string
+	Watch Watch
+	State State
 }
 
 // Read takes a reading of the sign. The state is that of the worst target, and has those
 // that are not well; one that is no longer looked at stays for as long as one that is well again.
 func (t *Targets) Read(now Time, rule Rule, r Reading) State {
 	for _, x := range r.Targets {
-		if !slices.ContainsFunc(t.all, func(w watched) bool { return w.name == x.Name }) {
-			t.all = append(t.all, watched{name: x.Name})
+		if !slices.ContainsFunc(t.All, func(w watched) bool { return w.Name == x.Name }) {
+			t.All = append(t.All, watched{Name: x.Name})
 		}
 	}
 	whole := State{Reading: r}
-	for i := range t.all {
-		w := &t.all[i]
-		one := Reading{Answer: CannotTell, Text: w.name + ": no longer looked at"}
-		if j := slices.IndexFunc(r.Targets, func(x Target) bool { return x.Name == w.name }); j >= 0 {
+	for i := range t.All {
+		w := &t.All[i]
+		one := Reading{Answer: CannotTell, Text: w.Name + ": no longer looked at"}
+		if j := slices.IndexFunc(r.Targets, func(x Target) bool { return x.Name == w.Name }); j >= 0 {
 			one = Reading{Value: r.Targets[j].Value, Text: r.Targets[j].Text}
 		}
-		w.state = w.watch.Read(now, rule, one)
-		if i == 0 || w.state.worseThan(whole) {
-			whole.Level, whole.Since, whole.Limit, whole.Held = w.state.Level, w.state.Since, w.state.Limit, w.state.Held
+		w.State = w.Watch.Read(now, rule, one)
+		if i == 0 || w.State.worseThan(whole) {
+			whole.Level, whole.Since, whole.Limit, whole.Held = w.State.Level, w.State.Since, w.State.Limit, w.State.Held
 		}
-		whole.Seen = max(whole.Seen, w.state.Seen)
-		if max(w.state.Level, w.state.Seen) > OK {
-			whole.Targets = append(whole.Targets, TargetState{w.name, w.state})
+		whole.Seen = max(whole.Seen, w.State.Seen)
+		if max(w.State.Level, w.State.Seen) > OK {
+			whole.Targets = append(whole.Targets, TargetState{w.Name, w.State})
 		}
 	}
-	t.all = slices.DeleteFunc(t.all, func(w watched) bool {
-		return w.state.Reading.Answer == CannotTell && w.state.Level == OK
+	t.All = slices.DeleteFunc(t.All, func(w watched) bool {
+		return w.State.Reading.Answer == CannotTell && w.State.Level == OK
 	})
 	return whole
 }

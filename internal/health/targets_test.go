@@ -43,8 +43,8 @@ func TestTargets(t *testing.T) {
 			t.Errorf("%s: %v, seen %v, %v", row.name, got.Level, got.Seen, unwell)
 		}
 	}
-	if len(all.all) != 2 {
-		t.Errorf("remembers %d", len(all.all))
+	if len(all.All) != 2 {
+		t.Errorf("remembers %d", len(all.All))
 	}
 }
 

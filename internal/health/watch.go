@@ -28,9 +28,9 @@ type State struct {
 
 // Watch judges the readings of one sign. The zero Watch has read nothing.
 type Watch struct {
-	ladder ladder
-	past   [Leave + 1]bool // the readings have been past the level's limit,
-	from   [Leave + 1]Time // since then
+	Ladder ladder
+	Past   [Leave + 1]bool // the readings have been past the level's limit,
+	From   [Leave + 1]Time // since then
 }
 
 // Read takes a reading. One without a value is no evidence of illness.
@@ -40,23 +40,23 @@ func (w *Watch) Read(now Time, rule Rule, r Reading) State {
 	for level := Warn; level <= Leave; level++ {
 		limit := limits[level]
 		past := r.Answer == Measured && limit.passed(r.Value, rule.Low, 0)
-		if past && !w.past[level] {
-			w.from[level] = now
+		if past && !w.Past[level] {
+			w.From[level] = now
 		}
-		w.past[level] = past
+		w.Past[level] = past
 		if past {
 			seen = level
 		}
-		if past && now-w.from[level] >= rule.For {
+		if past && now-w.From[level] >= rule.For {
 			rise = level
 		}
-		if r.Answer == Measured && limit.passed(r.Value, rule.Low, rule.Slack) && level <= w.ladder.level {
+		if r.Answer == Measured && limit.passed(r.Value, rule.Low, rule.Slack) && level <= w.Ladder.Level {
 			keep = level
 		}
 	}
-	w.ladder.move(now, rise, max(rise, keep), rule.Stay)
+	w.Ladder.move(now, rise, max(rise, keep), rule.Stay)
 	return State{
-		Level: w.ladder.level, Since: w.ladder.since, Limit: limits[w.ladder.level], Reading: r,
-		Seen: seen, Held: w.ladder.held(now, rule.Stay),
+		Level: w.Ladder.Level, Since: w.Ladder.Since, Limit: limits[w.Ladder.Level], Reading: r,
+		Seen: seen, Held: w.Ladder.held(now, rule.Stay),
 	}
 }
