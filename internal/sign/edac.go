@@ -38,6 +38,8 @@ func newCorrected(e Env) sensor {
 	return &corrected{sys: e.Roots.Sys, now: e.Now, hour: recent{span: time.Hour}}
 }
 
+func (c *corrected) memory() any { return &c.hour }
+
 func (c *corrected) read() health.Reading {
 	total, found, err := memoryErrors(c.sys, "ce_count")
 	switch {

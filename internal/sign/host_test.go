@@ -79,8 +79,8 @@ func TestLinkCounters(t *testing.T) {
 	c := newClock()
 	now := link{carrierChanges: 2, errors: 100}
 	ask := func() (link, error) { return now, nil }
-	flaps := &linkFlaps{ask: ask, name: "eth0", now: c.now, changes: recent{span: memory}}
-	errs := &linkErrors{ask: ask, name: "eth0", now: c.now, errors: recent{span: time.Minute}}
+	flaps := &linkFlaps{ask: ask, name: "eth0", now: c.now, changes: counted{Recent: recent{span: memory}}}
+	errs := &linkErrors{ask: ask, name: "eth0", now: c.now, errors: counted{Recent: recent{span: time.Minute}}}
 	flaps.read()
 	errs.read()
 	now = link{carrierChanges: 8, errors: 112}
@@ -118,7 +118,8 @@ func TestClockOfThisHost(t *testing.T) {
 
 func TestClockStepped(t *testing.T) {
 	var passed, shown time.Duration
-	s := &stepped{look: func() (time.Duration, time.Duration) { return passed, shown }}
+	begin := time.Now()
+	s := &stepped{now: func() time.Time { return begin.Add(passed) }, look: func() (time.Duration, time.Duration) { return passed, shown }}
 	for _, row := range []struct {
 		name          string
 		passed, shown time.Duration
@@ -267,7 +268,7 @@ func TestReach(t *testing.T) {
 	c := newClock()
 	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
 	up := map[netip.Addr]bool{a: true, b: true}
-	r := reach{now: c.now, answer: func(h netip.Addr) bool { return up[h] }, last: map[netip.Addr]time.Time{}}
+	r := reach{now: c.now, answer: func(h netip.Addr) bool { return up[h] }, mute: map[netip.Addr]*watchedFor{}}
 	both := []netip.Addr{a, b}
 	expect(t, "both", r.ask(both), health.Measured, 0, "2 answer")
 	up[b] = false
@@ -294,7 +295,7 @@ func expectTargets(t *testing.T, r health.Reading, want ...string) {
 
 // One router has another zone on each node, because their interfaces have other names.
 func TestReachNamesWithoutZones(t *testing.T) {
-	r := reach{now: newClock().now, answer: func(netip.Addr) bool { return true }, last: map[netip.Addr]time.Time{}}
+	r := reach{now: newClock().now, answer: func(netip.Addr) bool { return true }, mute: map[netip.Addr]*watchedFor{}}
 	expectTargets(t, r.ask([]netip.Addr{netip.MustParseAddr("fe80::1%eth7")}), "fe80::1 0 fe80::1%eth7: answers")
 }
 

@@ -51,24 +51,39 @@ func askLink(name string) (link, error) {
 	return found, nil
 }
 
+// counted is what was counted of an interface: another one counts anew.
+type counted struct {
+	Interface string
+	Recent    recent
+}
+
+func (c *counted) add(name string, now time.Time, total uint64) uint64 {
+	if c.Interface != name {
+		*c = counted{name, recent{span: c.Recent.span}}
+	}
+	return c.Recent.add(now, total)
+}
+
 // linkFlaps is how often the carrier came or went lately.
 type linkFlaps struct {
 	ask     func() (link, error)
 	name    string
 	now     func() time.Time
-	changes recent
+	changes counted
 }
 
 func newLinkFlaps(e Env) sensor {
-	return &linkFlaps{ask: e.link, name: e.Interface, now: e.Now, changes: recent{span: memory}}
+	return &linkFlaps{ask: e.link, name: e.Interface, now: e.Now, changes: counted{Recent: recent{span: memory}}}
 }
+
+func (l *linkFlaps) memory() any { return &l.changes }
 
 func (l *linkFlaps) read() health.Reading {
 	found, err := l.ask()
 	if err != nil {
 		return unreadableLink(err)
 	}
-	n := l.changes.add(l.now(), found.carrierChanges)
+	n := l.changes.add(l.name, l.now(), found.carrierChanges)
 	return measured(float64(n), "carrier of %s came or went %d times in %v", l.name, n, memory)
 }
 
@@ -77,19 +92,21 @@ type linkErrors struct {
 	ask    func() (link, error)
 	name   string
 	now    func() time.Time
-	errors recent
+	errors counted
 }
 
 func newLinkErrors(e Env) sensor {
-	return &linkErrors{ask: e.link, name: e.Interface, now: e.Now, errors: recent{span: time.Minute}}
+	return &linkErrors{ask: e.link, name: e.Interface, now: e.Now, errors: counted{Recent: recent{span: time.Minute}}}
 }
+
+func (l *linkErrors) memory() any { return &l.errors }
 
 func (l *linkErrors) read() health.Reading {
 	found, err := l.ask()
 	if err != nil {
 		return unreadableLink(err)
 	}
-	n := l.errors.add(l.now(), found.errors)
+	n := l.errors.add(l.name, l.now(), found.errors)
 	return measured(float64(n), "%d frames of %s with errors in a minute", n, l.name)
 }
 

@@ -2,7 +2,9 @@ package sign
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -14,13 +16,15 @@ import (
 type reach struct {
 	now    func() time.Time
 	answer func(netip.Addr) bool // waits a little
-	last   map[netip.Addr]time.Time
+	mute   map[netip.Addr]*watchedFor
 }
 
 func newReach(e Env) reach {
 	echo := func(a netip.Addr) bool { return ping(a, e.Now) }
-	return reach{now: e.Now, answer: echo, last: map[netip.Addr]time.Time{}}
+	return reach{now: e.Now, answer: echo, mute: map[netip.Addr]*watchedFor{}}
 }
+
+func (r reach) memory() any { return &r.mute }
 
 func (r reach) ask(hosts []netip.Addr) health.Reading {
 	answers := make([]bool, len(hosts))
@@ -30,13 +34,14 @@ func (r reach) ask(hosts []netip.Addr) health.Reading {
 	}
 	all.Wait()
 	now := r.now()
+	maps.DeleteFunc(r.mute, func(h netip.Addr, _ *watchedFor) bool { return !slices.Contains(hosts, h) })
 	reading := measured(0, "%d answer", len(hosts))
 	var mute []string
 	for i, h := range hosts {
-		if _, asked := r.last[h]; !asked || answers[i] {
-			r.last[h] = now
+		if r.mute[h] == nil || answers[i] {
+			r.mute[h] = &watchedFor{}
 		}
-		seconds := now.Sub(r.last[h]).Seconds()
+		seconds := r.mute[h].still(now).Seconds()
 		reading.Value = max(reading.Value, seconds)
 		t := health.Target{Name: h.WithZone("").String(), Value: seconds, Text: h.String() + ": answers"}
 		if !answers[i] {
@@ -72,6 +77,8 @@ func newHosts(e Env, items []string) sensor {
 	return h
 }
 
+func (h hosts) memory() any { return h.reach.memory() }
+
 func (h hosts) read() health.Reading { return h.reach.ask(h.list) }
 
 // gateway is where the service's interface sends what is not for its own
@@ -88,6 +95,8 @@ func newGateway(e Env) sensor {
 	g.reach.answer = func(a netip.Addr) bool { return echo(a) || resolved(g.proc, g.device, a) }
 	return g
 }
+
+func (g gateway) memory() any { return g.reach.memory() }
 
 func (g gateway) read() health.Reading {
 	found, err := gateways(g.proc, g.device)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -52,32 +53,36 @@ func readUint(path string) (uint64, error) {
 }
 
 // recent tells how much a counter has risen within a span of time. The first
-// value that it is given is where it begins.
+// value that it is given is where it begins, and so is one after nobody has looked for so long.
 type recent struct {
 	span  time.Duration
-	rises []rise // oldest first
-	last  uint64
-	begun bool
+	Rises []rise // oldest first
+	Last  uint64
+	At    time.Time // of Last; zero: there is none
 }
 
 type rise struct {
-	at time.Time
-	by uint64
+	At time.Time
+	By uint64
 }
 
 func (r *recent) add(now time.Time, total uint64) uint64 {
-	if r.begun && total > r.last {
-		r.rises = append(r.rises, rise{now, total - r.last})
+	if total > r.Last && within(now, r.At, r.span) {
+		r.Rises = append(r.Rises, rise{now, total - r.Last})
 	}
-	r.last, r.begun = total, true
+	r.Last, r.At = total, now
+	r.Rises = slices.DeleteFunc(r.Rises, func(x rise) bool { return !within(now, x.At, r.span) })
 	sum := uint64(0)
-	for len(r.rises) > 0 && now.Sub(r.rises[0].at) >= r.span {
-		r.rises = r.rises[1:]
-	}
-	for _, x := range r.rises {
-		sum += x.by
+	for _, x := range r.Rises {
+		sum += x.By
 	}
 	return sum
+}
+
+// within tells whether a moment is of the last span of time. If a clock that was set makes it one to come, it is not.
+func within(now, at time.Time, span time.Duration) bool {
+	age := now.Sub(at)
+	return !at.IsZero() && age >= 0 && age < span
 }
 
 // memory is how long an event counts. Long enough for a second one to be seen

@@ -3,6 +3,7 @@ package sign
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,16 +15,28 @@ import (
 // readOnly counts file systems that can be written no longer. One that was
 // mounted read-only from the beginning is meant to be so.
 type readOnly struct {
-	proc     string
-	paths    []string
-	writable map[string]bool // paths that could be written once
-	text     []byte          // of the last look,
-	reading  health.Reading  // and what it said
+	proc    string
+	paths   []string
+	mounts  string // the namespace that it looks at
+	past    writable
+	text    []byte         // of the last look,
+	reading health.Reading // and what it said
+}
+
+// writable are the paths that could be written once, as a namespace of mounts has them; in another one, as of a
+// service that is kept from writing, they may be meant otherwise.
+type writable struct {
+	Namespace string
+	Paths     map[string]bool
 }
 
 func newReadOnly(proc string, paths []string) sensor {
-	return &readOnly{proc: proc, paths: paths, writable: map[string]bool{}}
+	// A kernel that does not tell has no other namespaces.
+	namespace, _ := os.Readlink(filepath.Join(proc, "self", "ns", "mnt"))
+	return &readOnly{proc: proc, paths: paths, mounts: namespace}
 }
+
+func (r *readOnly) memory() any { return &r.past }
 
 func (r *readOnly) read() health.Reading {
 	text, err := os.ReadFile(filepath.Join(r.proc, "self", "mountinfo"))
@@ -37,6 +50,10 @@ func (r *readOnly) read() health.Reading {
 }
 
 func (r *readOnly) judge(mounts mounts) health.Reading {
+	if r.past.Paths == nil || r.past.Namespace != r.mounts {
+		r.past = writable{r.mounts, map[string]bool{}}
+	}
+	maps.DeleteFunc(r.past.Paths, func(path string, _ bool) bool { return !slices.Contains(r.paths, path) })
 	var gone []string
 	for _, path := range r.paths {
 		m, ok := mounts.holding(path)
@@ -45,8 +62,8 @@ func (r *readOnly) judge(mounts mounts) health.Reading {
 		}
 		switch {
 		case !m.readOnly():
-			r.writable[path] = true
-		case r.writable[path], m.byKernel():
+			r.past.Paths[path] = true
+		case r.past.Paths[path], m.byKernel():
 			gone = append(gone, path)
 		}
 	}

@@ -2,6 +2,8 @@ package sign
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"sync"
 	"time"
 
@@ -31,6 +33,8 @@ type Report struct {
 	health.Reading
 	At   time.Time
 	Took time.Duration
+	// Memory is what whoever looks next has to know of all looks so far; empty if nothing.
+	Memory json.RawMessage
 }
 
 // sensor reads one sign. It is read by one goroutine at a time.
@@ -41,6 +45,12 @@ type sensor interface {
 // keeper is a sensor that holds something between looks. It is not read again once it is closed.
 type keeper interface {
 	close()
+}
+
+// rememberer is a sensor that judges a look by those before. What it remembers outlives it, and must be of
+// use to the same sign of another configuration, and after a while in which nobody has looked.
+type rememberer interface {
+	memory() any // a pointer, to be read and written as JSON
 }
 
 // caller is a sensor that knows when it is to be looked at before its time.
@@ -115,6 +125,18 @@ var sensors = map[string]func(config.SignInForce, Env) sensor{
 type constant struct{ reading health.Reading }
 
 func (c constant) read() health.Reading { return c.reading }
+
+// Recall has a sign begin with the memory of an earlier report of it. It is for before Run.
+func (w *Watcher) Recall(sign int, memory json.RawMessage) error {
+	r, ok := w.sensors[sign].(rememberer)
+	if !ok || len(memory) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(memory, r.memory()); err != nil {
+		return fmt.Errorf("sign %s: %w", w.signs[sign].Name, err)
+	}
+	return nil
+}
 
 // Run looks at every sign at its interval until ctx is over.
 func (w *Watcher) Run(ctx context.Context) {
@@ -237,6 +259,12 @@ func (w *Watcher) read(group []int) []Report {
 		reading := w.sensors[i].read()
 		now := w.env.Now()
 		reports[n] = Report{Sign: i, Reading: reading, At: now, Took: now.Sub(start)}
+		if r, ok := w.sensors[i].(rememberer); ok {
+			var err error
+			if reports[n].Memory, err = json.Marshal(r.memory()); err != nil {
+				reports[n].Reading = broken(err)
+			}
+		}
 	}
 	return reports
 }

@@ -35,12 +35,17 @@ func vmstat(proc string, names ...string) (sum uint64, found bool, err error) {
 
 // swap is how much is moved between memory and swap space, both ways.
 type swap struct {
-	proc  string
-	now   func() time.Time
-	last  uint64 // pages
-	at    time.Time
-	begun bool
+	proc string
+	now  func() time.Time
+	past pagesAt
 }
+
+type pagesAt struct {
+	Pages uint64
+	At    time.Time // zero: nobody has looked
+}
+
+func (s *swap) memory() any { return &s.past }
 
 func (s *swap) read() health.Reading {
 	pages, found, err := vmstat(s.proc, "pswpin", "pswpout")
@@ -51,9 +56,10 @@ func (s *swap) read() health.Reading {
 		return unreadable(err, "this kernel has no vmstat")
 	}
 	now := s.now()
-	since, moved, begun := now.Sub(s.at), pages-s.last, s.begun
-	s.last, s.at, s.begun = pages, now, true
-	if !begun || since <= 0 || pages < moved {
+	before := s.past
+	s.past = pagesAt{pages, now}
+	since, moved := now.Sub(before.At), pages-before.Pages
+	if !within(now, before.At, memory) || since == 0 || pages < before.Pages {
 		return measured(0, "first look")
 	}
 	rate := float64(moved) * float64(os.Getpagesize()) / (1 << 20) / since.Seconds()
@@ -70,6 +76,8 @@ type oomKills struct {
 func newOOMKills(e Env) sensor {
 	return &oomKills{proc: e.Roots.Proc, now: e.Now, kills: recent{span: memory}}
 }
+
+func (o *oomKills) memory() any { return &o.kills }
 
 func (o *oomKills) read() health.Reading {
 	total, found, err := vmstat(o.proc, "oom_kill")
