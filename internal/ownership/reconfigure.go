@@ -15,7 +15,7 @@ func (n *Node) reconfigure(e Reconfigure) {
 	n.unclaimed = make([]Bitmap, count)
 	n.states, n.weights = make([][]BucketState, count), make([]uint16, count)
 	n.shares = make([]uint16, count)
-	blame := make([]string, count)
+	illness, blame := make([]uint16, count), make([]string, count)
 	for i, pool := range n.cfg.Pools {
 		was := slices.IndexFunc(before.cfg.Pools, func(p PoolConfig) bool { return p.Name == pool.Name })
 		if was >= 0 {
@@ -23,7 +23,7 @@ func (n *Node) reconfigure(e Reconfigure) {
 			n.owned[i], n.lingers[i] = before.owned[was], before.lingers[was]
 			n.unclaimed[i] = before.unclaimed[was]
 			n.states[i], n.weights[i] = before.states[was], before.weights[was]
-			n.shares[i], blame[i] = before.shares[was], at(before.health.Blame, was)
+			n.shares[i], illness[i], blame[i] = before.shares[was], at(before.health.Illness, was), at(before.health.Blame, was)
 			n.setWeight(i, pool.Weight)
 			continue
 		}
@@ -45,8 +45,7 @@ func (n *Node) reconfigure(e Reconfigure) {
 		n.compare(p)
 	}
 	n.judgePins()
-	n.health.Illness = nil // it was by the places of before; the daemon says it anew
-	n.health.Blame = blame
+	n.health.Illness, n.health.Blame = illness, blame
 	n.setTiming(e.Interval, e.Lease)
 	n.tableDirty, n.changed = true, true
 }
