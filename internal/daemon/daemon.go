@@ -32,12 +32,14 @@ type daemon struct {
 	started time.Time
 	version string
 
-	host   *host
-	tx     *peer.Transport
-	ears   ears
-	memory *memory
-	pins   *pinStore
-	loop   *loop
+	host    *host
+	tx      *peer.Transport
+	ears    ears
+	memory  *memory
+	records *records
+	learnt  chan struct{} // what the ward knows is to be noted
+	pins    *pinStore
+	loop    *loop
 
 	detours   *detours
 	forwarded *forwarded
@@ -86,7 +88,7 @@ func run(ctx context.Context, cfg *config.Config, read func() (*config.Config, e
 	}
 	d := &daemon{
 		read: read, log: log, started: time.Now(), version: version, memory: newMemory(cfg.StateDir, log),
-		pins: newPinStore(cfg.StateDir, log), events: newJournal(), reloaded: make(chan struct{}, 1),
+		pins: newPinStore(cfg.StateDir, log), records: newRecords(cfg.StateDir, log), learnt: make(chan struct{}, 1), events: newJournal(), reloaded: make(chan struct{}, 1),
 	}
 	d.filed.Store(cfg)
 	d.hooks = hook.New(hook.Options{
@@ -282,17 +284,20 @@ func (d *daemon) connect(keys config.Keys, left *estate) error {
 	own.Promised = promises.recall()
 	d.loop = newLoop(cfg, d.host, own, tx, sealer, d.openService, d.detours, d.events, d.hooks.Tell, d.log)
 	d.loop.savePins, d.loop.promised = d.pins.keep, promises
-	d.ward.Load().serves(d.loop)
+	ward, known := d.ward.Load(), d.records.recall()
+	ward.serves(d.loop, d.learnt)
 	if d.unfit = ""; left == nil {
+		ward.learns(known.anew(now()))
 		return nil
 	}
+	ward.learns(known)
 	if err = d.loop.carryOn(left, own); err == nil {
 		err = takeEstate(cfg)
 	}
 	if err != nil {
 		return errors.Join(err, tx.Close())
 	}
-	d.ward.Load().degraded.carryOn(left.Degraded, time.Now())
+	ward.degraded.carryOn(left.Degraded, time.Now())
 	d.unfit = left.Node.Unfit
 	return nil
 }
@@ -336,6 +341,7 @@ func (d *daemon) serve(ctx context.Context, socket net.Listener, signals Signals
 	d.rest.Go(func() { d.pins.run(inner, keepAgain) })
 	d.rest.Go(func() { d.letGo(inner) })
 	d.rest.Go(func() { d.tend(inner) })
+	d.rest.Go(func() { d.recordHealth(inner) })
 	d.rest.Go(func() { d.loop.replayer.run(inner) })
 	d.rest.Go(func() { d.forwarded.watch(inner, d.host.data) })
 

@@ -41,24 +41,25 @@ func (w *ward) all() (checks, signs []api.Finding) {
 
 func (c *checkSeat) finding(pool string, status check.Status) api.Finding {
 	f := api.Finding{Name: c.Name, Pool: pool, Kind: c.Kind}
-	judged(&f, c.known, c.state)
-	if c.known {
-		f.Text, f.At, f.TookMS = c.last.Text, c.last.At, milliseconds(c.last.Took)
+	judged(&f, !c.waiting(), c.State)
+	if !c.Last.At.IsZero() {
+		f.Text, f.At, f.TookMS = c.Last.Text, c.Last.At, milliseconds(c.Last.Took)
 		f.LastError, f.LastErrorAt = status.LastFailure.Text, status.LastFailure.At
 	}
-	if c.last.Answer == health.Broken {
-		f.Answer, f.Text, f.At, f.TookMS = c.last.Answer.String(), c.last.Text, c.last.At, milliseconds(c.last.Took)
+	if c.Last.Answer == health.Broken {
+		f.Answer = c.Last.Answer.String()
 	}
 	return f
 }
 
 func (s *signSeat) finding() api.Finding {
 	f := api.Finding{Name: s.Name, Unit: s.Unit}
-	judged(&f, s.known, s.state)
-	if s.known {
-		f.Text, f.Value, f.At, f.TookMS = s.last.Text, s.last.Value, s.last.At, milliseconds(s.last.Took)
+	looked := !s.Last.At.IsZero()
+	judged(&f, looked, s.State)
+	if looked {
+		f.Text, f.Value, f.At, f.TookMS = s.Last.Text, s.Last.Value, s.Last.At, milliseconds(s.Last.Took)
 	}
-	if at, ok := s.state.Limit.Value(); ok {
+	if at, ok := s.State.Limit.Value(); ok {
 		f.Threshold = &at
 	}
 	return f

@@ -22,14 +22,15 @@ import (
 // of its weight the node carries. It has goroutines of its own; the loop
 // hears from it only when something is to be different.
 type ward struct {
-	log    *slog.Logger
-	node   string
-	loop   *loop
-	tell   func(api.Event)
-	pools  []config.Pool
-	checks *check.Runner
-	signs  *sign.Watcher
-	dirty  chan struct{} // something is to be judged
+	log     *slog.Logger
+	node    string
+	loop    *loop
+	tell    func(api.Event)
+	pools   []config.Pool
+	checks  *check.Runner
+	signs   *sign.Watcher
+	dirty   chan struct{}   // something is to be judged
+	changed chan<- struct{} // what is known is to be noted
 	// retired is closed, in the loop, when a reload has put another in this one's place.
 	retired chan struct{}
 
@@ -48,24 +49,17 @@ type ward struct {
 // checkSeat is a check of a pool, and what is known of it.
 type checkSeat struct {
 	config.Check
-	pool  int
-	tally health.Tally
-	state health.State
-	last  check.Report
-	known bool // there is a verdict
-	// What the node can carry. A result that is lost says nothing of it: it does not make a busy node
-	// a free one.
-	load health.Load
+	pool int
+	checkHistory
 }
+
+// waiting: the node does not join the pool yet.
+func (c *checkSeat) waiting() bool { return !c.Known && c.State.Level < health.Leave }
 
 // signSeat is a sign, and what is known of it.
 type signSeat struct {
 	config.SignInForce
-	watch   health.Watch
-	targets health.Targets // in place of watch, of a sign that is Shared
-	state   health.State
-	last    sign.Report
-	known   bool
+	signHistory
 }
 
 // judgeEvery bounds how late it is noticed that the others have changed.
@@ -92,8 +86,10 @@ func newWard(cfg *config.Config, log *slog.Logger) (*ward, error) {
 	return w, nil
 }
 
-// serves says whose weights it is about.
-func (w *ward) serves(l *loop) { w.loop, w.tell = l, l.events.add }
+// serves says whose weights it is about, and where to tell that what is known is to be noted.
+func (w *ward) serves(l *loop, changed chan<- struct{}) {
+	w.loop, w.tell, w.changed = l, l.events.add, changed
+}
 
 // degradedSince is for the one that comes next.
 func (w *ward) degradedSince() time.Time {
@@ -110,11 +106,26 @@ func (d *daemon) tend(ctx context.Context) {
 }
 
 // replaceWard puts one with the pools, checks and signs of another configuration in
-// the place of the ward. What it has not seen yet stays as it is. It belongs to the loop.
+// the place of the ward. It goes on from what that knows; what it has not seen yet stays as it is. It belongs to the loop.
 func (d *daemon) replaceWard(next *ward) {
-	next.serves(d.loop)
-	next.degraded.carryOn(d.ward.Load().degradedSince(), time.Now())
-	close(d.ward.Swap(next).retired)
+	next.serves(d.loop, d.learnt)
+	was := d.ward.Load()
+	was.mu.Lock()
+	defer was.mu.Unlock()
+	next.learns(was.knows())
+	next.degraded, next.news = was.degraded, was.news
+	d.ward.Store(next)
+	close(was.retired)
+}
+
+// isRetired tells whether another is in its place; the caller has mu.
+func (w *ward) isRetired() bool {
+	select {
+	case <-w.retired:
+		return true
+	default:
+		return false
+	}
 }
 
 // run looks until ctx is done, or another is in its place.
@@ -153,29 +164,29 @@ func (w *ward) run(ctx context.Context) {
 func (w *ward) checked(r check.Report) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.isRetired() {
+		return
+	}
 	c := &w.ofChecks[r.Check]
-	if r.Answer != c.last.Answer {
+	if r.Answer != c.Last.Answer {
 		w.judgeSoon()
 	}
 	if r.Answer == health.Broken { // of this host: no verdict on the service
-		c.last = r
+		c.Last = r
 		w.lacks(c.Name, r.Text)
 		return
 	}
-	was, percent := c.state, c.load.Percent()
-	c.state = c.tally.Result(now(), c.Rise, c.Fall, r.Result)
-	first := !c.known
-	c.last, c.known = r, true
+	was, percent, first := c.State, c.Load.Percent(), !c.Known
+	c.State = c.Tally.Result(now(), c.Rise, c.Fall, r.Result)
+	c.Last, c.Known = r, true
 	if r.Level != health.Leave {
-		c.load.Told(now(), r.Percent)
+		c.Load.Told(now(), r.Percent)
 	}
-	if first || c.state.Level != was.Level {
-		if !first || c.state.Level != health.OK {
-			pool := w.pools[c.pool].Name
-			w.record(eventCheck, fmt.Sprintf("pool %s: %s", pool, c.Name), was, c.state, r.Text, c.finding(pool, check.Status{}))
-		}
-		w.judgeSoon()
-	} else if percent != c.load.Percent() {
+	if c.State.Level != was.Level {
+		pool := w.pools[c.pool].Name
+		w.record(eventCheck, fmt.Sprintf("pool %s: %s", pool, c.Name), was, c.State, r.Text, c.finding(pool, check.Status{}))
+	}
+	if first || c.State.Level != was.Level || percent != c.Load.Percent() {
 		w.judgeSoon()
 	}
 }
@@ -193,21 +204,27 @@ func (w *ward) lacks(check, text string) {
 func (w *ward) signed(r sign.Report) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s := &w.ofSigns[r.Sign]
-	was := s.state
-	if s.Shared {
-		s.state = s.targets.Read(now(), s.Rule, r.Reading)
-	} else {
-		s.state = s.watch.Read(now(), s.Rule, r.Reading)
+	if w.isRetired() {
+		return
 	}
-	if !s.known && r.Answer == health.Broken || s.known && s.last.Answer != r.Answer {
+	s := &w.ofSigns[r.Sign]
+	was, first := s.State, s.Last.At.IsZero()
+	if s.Shared {
+		s.State = s.Targets.Read(now(), s.Rule, r.Reading)
+	} else {
+		s.State = s.Watch.Read(now(), s.Rule, r.Reading)
+	}
+	if first && r.Answer == health.Broken || !first && s.Last.Answer != r.Answer {
 		w.log.Warn("sign "+s.Name+": "+r.Answer.String(), "because", r.Text)
 	}
-	s.last, s.known = r, true
-	if s.state.Level != was.Level {
-		w.record(eventSign, s.Name, was, s.state, s.text(s.state), s.finding())
+	if len(r.Memory) == 0 { // the kernel has not answered
+		r.Memory = s.Last.Memory
+	}
+	s.Last = r
+	if s.State.Level != was.Level {
+		w.record(eventSign, s.Name, was, s.State, s.text(s.State), s.finding())
 		w.judgeSoon()
-	} else if !slices.EqualFunc(s.state.Targets, was.Targets, sameTarget) {
+	} else if !slices.EqualFunc(s.State.Targets, was.Targets, sameTarget) {
 		w.judgeSoon()
 	}
 }
@@ -232,14 +249,14 @@ func (s *signSeat) text(state health.State) string {
 // text says what is seen, and why it counts for less than it says if it does.
 func (c *checkSeat) text() string {
 	switch {
-	case c.last.Answer == health.Broken && c.known:
-		return fmt.Sprintf("%s; before: %s", c.last.Text, c.state.Reading.Text)
-	case c.state.Held > 0:
-		return fmt.Sprintf("%s, good again, for %v more to be seen", c.last.Text, c.state.Held.Round(time.Second))
-	case c.state.Level == health.Leave && c.last.Level < health.Leave:
-		return c.last.Text + ", not often enough yet"
+	case c.Last.Answer == health.Broken && !c.waiting():
+		return fmt.Sprintf("%s; before: %s", c.Last.Text, c.State.Reading.Text)
+	case c.State.Held > 0:
+		return fmt.Sprintf("%s, good again, for %v more to be seen", c.Last.Text, c.State.Held.Round(time.Second))
+	case c.State.Level == health.Leave && c.Last.Level < health.Leave:
+		return c.Last.Text + ", not often enough yet"
 	}
-	return c.last.Text
+	return c.Last.Text
 }
 
 // Kinds of events beside those of the state machine.
@@ -264,10 +281,13 @@ func (w *ward) record(kind, what string, was, is health.State, text string, f ap
 	w.news = append(w.news, occurrence{config.HookHealth, kind, line})
 }
 
+// judgeSoon is called when what is known has changed, which is to be noted too.
 func (w *ward) judgeSoon() {
-	select {
-	case w.dirty <- struct{}{}:
-	default:
+	for _, c := range []chan<- struct{}{w.dirty, w.changed} {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -288,21 +308,24 @@ func (w *ward) conclude(ctx context.Context) error {
 	if same && len(news) == 0 {
 		return nil
 	}
-	if err := w.loop.ask(ctx, func() error {
-		select {
-		case <-w.retired: // the places of the pools are others now
+	return w.loop.ask(ctx, func() error {
+		if !w.applies(next, len(news)) {
 			return nil
-		default:
-			w.loop.herald.allIll = next.degraded
-			w.loop.herald.happened(news...)
-			return w.loop.step(next.told)
 		}
-	}); err != nil {
-		return err
-	}
+		w.loop.herald.allIll = next.degraded
+		w.loop.herald.happened(news...)
+		return w.loop.step(next.told)
+	})
+}
+
+// applies tells whether a conclusion is to be carried out, and takes it for that.
+func (w *ward) applies(next conclusion, told int) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.applied, w.news = next, w.news[len(news):]
+	if w.isRetired() { // the places of the pools are others now
+		return false
+	}
+	w.applied, w.news = next, w.news[told:]
 	w.degraded.is(next.degraded, time.Now())
-	return nil
+	return true
 }

@@ -22,9 +22,9 @@ const leastIll = "goes on serving, because no node is well and none is less ill"
 func (w *ward) minds() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return slices.ContainsFunc(w.ofChecks, func(c checkSeat) bool { return c.state.Level == health.Leave }) ||
+	return slices.ContainsFunc(w.ofChecks, func(c checkSeat) bool { return c.State.Level == health.Leave }) ||
 		slices.ContainsFunc(w.ofSigns, func(s signSeat) bool {
-			return s.state.Level == health.Leave || s.Shared && s.state.Seen > health.OK
+			return s.State.Level == health.Leave || s.Shared && s.State.Seen > health.OK
 		})
 }
 
@@ -117,11 +117,11 @@ func (w *ward) told(own ownership.Status, pool int, illness health.Illness) []he
 func (w *ward) sees() (signs []string) {
 	var targets []string
 	for _, s := range w.ofSigns {
-		if !s.Shared || s.state.Seen == health.OK {
+		if !s.Shared || s.State.Seen == health.OK {
 			continue
 		}
 		signs = append(signs, health.Sight(s.Name, ""))
-		for _, t := range s.state.Targets {
+		for _, t := range s.State.Targets {
 			if t.Seen > health.OK {
 				targets = append(targets, health.Sight(s.Name, t.Target))
 			}
@@ -134,9 +134,9 @@ func (w *ward) sees() (signs []string) {
 func (w *ward) findings(pool int) (all []health.Finding) {
 	for i := range w.ofSigns {
 		s := &w.ofSigns[i]
-		of := s.state.Targets
+		of := s.State.Targets
 		if !s.Shared {
-			of = []health.TargetState{{State: s.state}}
+			of = []health.TargetState{{State: s.State}}
 		}
 		for _, x := range of {
 			f := health.Finding{Name: s.Name, Target: x.Target, Level: x.Level, Text: s.text(x.State), Percent: 100, DependsOn: s.DependsOn}
@@ -152,7 +152,7 @@ func (w *ward) findings(pool int) (all []health.Finding) {
 			continue
 		}
 		f := health.Finding{
-			Name: c.Name, Level: c.state.Level, Text: c.text(), Percent: c.load.Percent(), Check: true, Waiting: !c.known, DependsOn: c.DependsOn,
+			Name: c.Name, Level: c.State.Level, Text: c.text(), Percent: c.Load.Percent(), Check: true, Waiting: c.waiting(), DependsOn: c.DependsOn,
 		}
 		if f.Level == health.Warn {
 			f.Percent = min(f.Percent, c.WarnWeight)

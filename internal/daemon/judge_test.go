@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"reflect"
 	"strings"
@@ -18,16 +19,21 @@ import (
 // testWard has two pools, of which the second has a check, and looks at nothing.
 func testWard(t *testing.T) *ward {
 	t.Helper()
-	cfg, err := config.Parse("", []byte(`
+	return wardOf(t, `checks: [{name: nginx, tcp: "127.0.0.1:80"}]`, "cpu_pressure: {warn_weight: 40%}")
+}
+
+// wardOf has two pools, of which the second has these checks, and these signs.
+func wardOf(t *testing.T, checks, signs string) *ward {
+	t.Helper()
+	cfg, err := config.Parse("", fmt.Appendf(nil, `
 cluster: c
 interface: eth0
 key_file: /k
 pools:
   - {name: mail, addresses: [192.0.2.1]}
-  - {name: web, addresses: [192.0.2.2], checks: [{name: nginx, tcp: "127.0.0.1:80"}]}
-signs:
-  cpu_pressure: {warn_weight: 40%}
-`))
+  - {name: web, addresses: [192.0.2.2], %s}
+signs: {%s}
+`, checks, signs))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,23 +41,24 @@ signs:
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.tell = func(api.Event) {}
 	return w
 }
 
 func (w *ward) says(level health.Level, text string) {
 	c := &w.ofChecks[0]
-	c.known, c.state.Level = true, level
-	c.last = check.Report{Outcome: check.Outcome{Result: health.Result{Level: level, Text: text}, Percent: 100}}
+	c.Known, c.State.Level = true, level
+	c.Last = check.Report{Outcome: check.Outcome{Result: health.Result{Level: level, Text: text}, Percent: 100}}
 }
 
 func (w *ward) cannotLook(text string) {
-	w.checked(check.Report{Outcome: check.Outcome{Answer: health.Broken, Result: health.Result{Text: text}, Percent: 100}})
+	w.checked(check.Report{Outcome: check.Outcome{Answer: health.Broken, Result: health.Result{Text: text}, Percent: 100}, At: time.Now()})
 }
 
 func (w *ward) shows(name string, level health.Level, text string) {
 	for i := range w.ofSigns {
 		if s := &w.ofSigns[i]; s.Name == name {
-			s.state = health.State{Level: level, Seen: level, Reading: health.Reading{Text: text}}
+			s.State = health.State{Level: level, Seen: level, Reading: health.Reading{Text: text}}
 		}
 	}
 }
@@ -63,7 +70,7 @@ func (w *ward) misses(name string, targets ...string) {
 		for _, target := range targets {
 			if s := &w.ofSigns[i]; s.Name == name {
 				state := health.State{Level: health.Leave, Seen: health.Leave, Reading: health.Reading{Text: target + ": no answer"}}
-				s.state.Targets = append(s.state.Targets, health.TargetState{Target: target, State: state})
+				s.State.Targets = append(s.State.Targets, health.TargetState{Target: target, State: state})
 			}
 		}
 	}
@@ -104,10 +111,10 @@ func TestJudgement(t *testing.T) {
 			[]uint16{100, 0}, []uint16{0, 512}, false, []string{"pool web: nginx: refused"}},
 		{"a check passes again, but has to for longer", func(w *ward) {
 			w.says(health.OK, "connects")
-			w.ofChecks[0].state = health.State{Level: health.Leave, Held: 5 * time.Second}
+			w.ofChecks[0].State = health.State{Level: health.Leave, Held: 5 * time.Second}
 		}, []ownership.NodeStatus{well},
 			[]uint16{100, 0}, []uint16{0, 512}, false, []string{"pool web: nginx: connects, good again, for 5s more to be seen"}},
-		{"a check passes again, once", func(w *ward) { w.says(health.OK, "connects"); w.ofChecks[0].state.Level = health.Leave }, []ownership.NodeStatus{well},
+		{"a check passes again, once", func(w *ward) { w.says(health.OK, "connects"); w.ofChecks[0].State.Level = health.Leave }, []ownership.NodeStatus{well},
 			[]uint16{100, 0}, []uint16{0, 512}, false, []string{"pool web: nginx: connects, not often enough yet"}},
 		{"a check fails, and nobody else is there", func(w *ward) { w.says(health.Leave, "refused") }, []ownership.NodeStatus{away},
 			[]uint16{100, 100}, []uint16{0, 512}, true, []string{leastIll, "pool web: nginx: refused"}},
@@ -136,7 +143,6 @@ func TestJudgement(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			w := testWard(t)
-			w.tell = func(api.Event) {}
 			row.set(w)
 			self := nodeThat("a")
 			self.Self = true
@@ -207,7 +213,7 @@ func TestAnAgentsWordOutlivesALostAnswer(t *testing.T) {
 func TestALackIsNoVerdict(t *testing.T) {
 	var log bytes.Buffer
 	w := testWard(t)
-	w.log, w.tell = slog.New(slog.NewTextHandler(&log, nil)), func(api.Event) {}
+	w.log = slog.New(slog.NewTextHandler(&log, nil))
 	says := func(level health.Level) {
 		w.checked(check.Report{Outcome: check.Outcome{Result: health.Result{Level: level}, Percent: 100}})
 	}
@@ -215,7 +221,7 @@ func TestALackIsNoVerdict(t *testing.T) {
 	for range 3 {
 		w.cannotLook("could not look: connect: too many open files")
 	}
-	if f := finding(); w.ofChecks[0].known || f.Answer != "broken" || f.Level != "ok" || f.Text != "could not look: connect: too many open files" {
+	if f := finding(); w.ofChecks[0].Known || f.Answer != "broken" || f.Level != "ok" || f.Text != "could not look: connect: too many open files" {
 		t.Errorf("before any verdict: %+v", f)
 	}
 	says(health.OK)

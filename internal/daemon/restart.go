@@ -64,6 +64,7 @@ func (d *daemon) restart(ctx context.Context) error {
 	if err != nil {
 		return api.Refused("%v; this daemon goes on", err)
 	}
+	d.noteHealth()
 	var refused error
 	if stranger == "" {
 		if refused = d.hold(ctx); refused == nil {

@@ -1,0 +1,121 @@
+package daemon
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/rota-cluster/rota/internal/check"
+	"github.com/rota-cluster/rota/internal/health"
+	"github.com/rota-cluster/rota/internal/ownership"
+	"github.com/rota-cluster/rota/internal/sign"
+)
+
+// knowledge is what a ward knows, for the one that comes in its place: after a reload, or in the next daemon.
+// Without it an ill node would take its share back until it has been seen to be ill again, and what only a
+// change tells, such as a file system that was remounted read-only, would be forgotten.
+type knowledge struct {
+	Boot   string         // under which the clock runs
+	At     ownership.Time // when it was noted
+	Checks []knownCheck
+	Signs  []knownSign
+	Blame  health.Blame
+}
+
+type knownCheck struct {
+	ID checkID
+	checkHistory
+}
+
+type knownSign struct {
+	Name string
+	signHistory
+}
+
+// checkID tells which check is the same one, however often it is made and whatever must be so for it to pass.
+type checkID struct{ Pool, Name, Kind, Target string }
+
+// checkHistory is what is known of a check.
+type checkHistory struct {
+	Tally health.Tally
+	State health.State
+	Last  check.Report
+	Known bool // there is a verdict
+	// What the node can carry. A result that is lost says nothing of it: it does not make a busy node
+	// a free one.
+	Load health.Load
+}
+
+// signHistory is what is known of a sign.
+type signHistory struct {
+	Watch   health.Watch
+	Targets health.Targets // in place of Watch, of a sign that is Shared
+	State   health.State
+	Last    sign.Report
+}
+
+func (w *ward) id(c *checkSeat) checkID {
+	return checkID{w.pools[c.pool].Name, c.Name, c.Kind, strings.Join(c.Target, "\x00")}
+}
+
+// knows is all that is known now; the caller has mu.
+func (w *ward) knows() knowledge {
+	k := knowledge{At: now(), Blame: health.Blame{Until: maps.Clone(w.blame.Until)}}
+	for i := range w.ofChecks {
+		c := &w.ofChecks[i]
+		k.Checks = append(k.Checks, knownCheck{w.id(c), c.checkHistory})
+	}
+	for i := range w.ofSigns {
+		s := &w.ofSigns[i]
+		was := knownSign{s.Name, s.signHistory}
+		was.Targets.All = slices.Clone(s.Targets.All)
+		k.Signs = append(k.Signs, was)
+	}
+	return k
+}
+
+// learns takes over what was known of checks and signs that are still there. The next look at each
+// goes on from there, by the thresholds of now. It is for before run.
+func (w *ward) learns(k knowledge) {
+	checks := map[checkID]checkHistory{}
+	for _, was := range k.Checks {
+		checks[was.ID] = was.checkHistory
+	}
+	for i := range w.ofChecks {
+		c := &w.ofChecks[i]
+		c.checkHistory = checks[w.id(c)]
+		c.Last.Check = i
+	}
+	for i := range w.ofSigns {
+		s := &w.ofSigns[i]
+		s.signHistory = signHistory{}
+		for _, was := range k.Signs {
+			if was.Name != s.Name || s.Off {
+				continue
+			}
+			s.signHistory = was.signHistory
+			s.Last.Sign = i
+			if err := w.signs.Recall(i, s.Last.Memory); err != nil {
+				w.log.Warn("a sign begins anew", "error", err)
+			}
+		}
+	}
+	w.blame = k.Blame
+}
+
+// anew is what counts for a daemon that starts anew: who joins a pool is to have seen its checks pass, and
+// levels are of the past when nobody has looked for as long as it takes to forget a relapse.
+func (k knowledge) anew(now ownership.Time) knowledge {
+	if now-k.At < health.Forget {
+		for i := range k.Checks {
+			k.Checks[i].Known = false
+			k.Checks[i].Tally.Anew()
+		}
+		return k
+	}
+	k.Checks, k.Blame = nil, health.Blame{}
+	for i, s := range k.Signs {
+		k.Signs[i].signHistory = signHistory{Last: sign.Report{Memory: s.Last.Memory}}
+	}
+	return k
+}
