@@ -13,10 +13,11 @@ import (
 )
 
 // program runs a command in a process group of its own, and kills the group
-// when the time is over or the command has ended.
+// when the time is over or the command has ended; in the first case its strays too.
 type program struct {
 	args    []string
 	start   func(*exec.Cmd) error
+	random  func() float64
 	pending chan Outcome // of a command that could not be killed yet
 }
 
@@ -53,12 +54,18 @@ func (p *program) run(ctx context.Context) Outcome {
 	cmd.Stdout, cmd.Stderr = output, output
 	cmd.Cancel = func() error { return killGroup(cmd.Process.Pid) }
 	cmd.WaitDelay = killWithin / 2 // for others that hold its output open
+	left := strays{mark: markOf(p.random)}
+	cmd.Env = append(cmd.Environ(), left.mark)
 	err := p.start(cmd)
 	if err == nil {
+		left.since = startOf(cmd.Process.Pid)
 		err = cmd.Wait()
 	}
 	if cmd.Process != nil {
 		_ = killGroup(cmd.Process.Pid) // nobody is left, most likely
+	}
+	if cmd.Process != nil && ctx.Err() != nil {
+		left.kill()
 	}
 	var exit *exec.ExitError
 	switch {

@@ -97,6 +97,44 @@ func TestExecIsKilledAsAGroup(t *testing.T) {
 	eventually(t, func() bool { _, state, err := p.stat(strconv.Itoa(pid)); return err == nil && !runs(state) })
 }
 
+// What has left the group is found by its environment, and nothing else is.
+func TestExecIsKilledWithItsStrays(t *testing.T) {
+	at := func(name string) string { return filepath.Join(t.TempDir(), name) }
+	stray, stranger := at("stray"), at("stranger")
+	other := exec.Command("/bin/sh", "-c", "setsid sh -c 'echo $$ >"+stranger+"; exec sleep 60' & wait")
+	other.Env = append(os.Environ(), "ROTA_CHECK=another")
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	alive := func(file string) bool {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return false
+		}
+		_, state, err := (&process{proc: "/proc"}).stat(strings.TrimSpace(string(text)))
+		return err == nil && runs(state)
+	}
+	eventually(t, func() bool { return alive(stranger) })
+	c := of("exec", "/bin/sh", "-c", "setsid sh -c 'setsid sleep 60 & echo $! >"+stray+"' & wait; sleep 60")
+	c.Timeout = time.Second
+	expect(t, probe(t, c), health.Leave, "did not end in time and was killed")
+	if _, err := os.Stat(stray); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool { return !alive(stray) })
+	if !alive(stranger) {
+		t.Error("kills what is another's")
+	}
+	text, err := os.ReadFile(stranger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pid, err := strconv.Atoi(strings.TrimSpace(string(text))); err != nil || unix.Kill(pid, unix.SIGKILL) != nil {
+		t.Errorf("%q cannot be killed", text)
+	}
+	_ = other.Wait() // of a shell whose child was killed
+}
+
 // Whoever runs checks decides how commands are started.
 func TestExecIsStartedByStart(t *testing.T) {
 	by := env

@@ -22,7 +22,7 @@ func newProber(c config.Check, env Env) (prober, error) {
 	case "dns":
 		return newDNS(c, env.Random)
 	case "exec":
-		return &program{args: c.Target, start: env.Start}, nil
+		return &program{args: c.Target, start: env.Start, random: env.Random}, nil
 	case "file":
 		return &bounded{do: file{path: target, absent: c.Absent}.look}, nil
 	case "grpc":
