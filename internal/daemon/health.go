@@ -62,7 +62,8 @@ type signSeat struct {
 	signHistory
 }
 
-// judgeEvery bounds how late it is noticed that the others have changed.
+// judgeEvery bounds how late it is noticed that the others have changed, and how old a text
+// may be that says how much longer something is held against the node.
 const judgeEvery = 500 * time.Millisecond
 
 func newWard(cfg *config.Config, log *slog.Logger) (*ward, error) {
@@ -148,7 +149,7 @@ func (w *ward) run(ctx context.Context) {
 			w.log.Warn("what the checks and signs say is not in force yet", "error", err)
 		}
 		var again <-chan time.Time
-		if err != nil || w.minds() {
+		if err != nil || w.restless() {
 			again = time.After(judgeEvery)
 		}
 		select {

@@ -28,6 +28,16 @@ func (w *ward) minds() bool {
 		})
 }
 
+// restless tells whether time alone, or the others, may change what follows.
+func (w *ward) restless() bool {
+	if w.minds() {
+		return true
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.applied.told.Lines) > 0
+}
+
 func (c conclusion) same(d conclusion) bool {
 	return slices.Equal(c.told.Shares, d.told.Shares) && slices.Equal(c.told.Illness, d.told.Illness) &&
 		slices.Equal(c.told.Sees, d.told.Sees) && slices.Equal(c.told.Lines, d.told.Lines) && slices.Equal(c.told.Blame, d.told.Blame)
