@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"net/netip"
@@ -15,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/rota-cluster/rota/internal/health"
 )
@@ -268,7 +271,8 @@ func TestReach(t *testing.T) {
 	c := newClock()
 	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
 	up := map[netip.Addr]bool{a: true, b: true}
-	r := reach{now: c.now, answer: func(h netip.Addr) bool { return up[h] }, mute: map[netip.Addr]*watchedFor{}}
+	var lack error
+	r := reach{now: c.now, answer: func(h netip.Addr) (bool, error) { return up[h], lack }, mute: map[netip.Addr]*watchedFor{}}
 	both := []netip.Addr{a, b}
 	expect(t, "both", r.ask(both), health.Measured, 0, "2 answer")
 	up[b] = false
@@ -280,6 +284,15 @@ func TestReach(t *testing.T) {
 	expect(t, "none", r.ask(both), health.Measured, 4, "192.0.2.1, 192.0.2.2: no answer")
 	up[a], up[b] = true, true
 	expect(t, "again", r.ask(both), health.Measured, 0, "")
+	// What this host lacks is no silence of others, also not afterwards.
+	up[a], lack = false, unix.EMFILE
+	expect(t, "cannot ask", r.ask(both), health.Broken, 0, "ask who answers: too many open files")
+	c.pass(time.Minute)
+	expect(t, "cannot ask", r.ask(both), health.Broken, 0, "too many open files")
+	lack = nil
+	expect(t, "can ask", r.ask(both), health.Measured, 0, "192.0.2.1: no answer for 0.0 s")
+	c.pass(time.Second)
+	expect(t, "asked", r.ask(both), health.Measured, 1, "192.0.2.1: no answer for 1.0 s")
 }
 
 func expectTargets(t *testing.T, r health.Reading, want ...string) {
@@ -295,17 +308,32 @@ func expectTargets(t *testing.T, r health.Reading, want ...string) {
 
 // One router has another zone on each node, because their interfaces have other names.
 func TestReachNamesWithoutZones(t *testing.T) {
-	r := reach{now: newClock().now, answer: func(netip.Addr) bool { return true }, mute: map[netip.Addr]*watchedFor{}}
+	r := reach{now: newClock().now, answer: func(netip.Addr) (bool, error) { return true, nil }, mute: map[netip.Addr]*watchedFor{}}
 	expectTargets(t, r.ask([]netip.Addr{netip.MustParseAddr("fe80::1%eth7")}), "fe80::1 0 fe80::1%eth7: answers")
 }
 
 func TestPing(t *testing.T) {
 	for _, host := range []string{"127.0.0.1", "::1"} {
-		if !ping(netip.MustParseAddr(host), time.Now) {
-			t.Errorf("%s does not answer", host)
+		if answers, err := ping(netip.MustParseAddr(host), time.Now); !answers || err != nil {
+			t.Errorf("%s does not answer, error %v", host, err)
 		}
 	}
-	if ping(netip.MustParseAddr("240.0.0.1"), time.Now) {
-		t.Error("a host answers that cannot be there")
+	if answers, err := ping(netip.MustParseAddr("240.0.0.1"), time.Now); answers || err != nil {
+		t.Errorf("a host that cannot be there: answers %v, error %v", answers, err)
+	}
+	// Without a descriptor nobody can be asked.
+	var was unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &was); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: was.Max}); err != nil {
+		t.Fatal(err)
+	}
+	answers, err := ping(netip.MustParseAddr("127.0.0.1"), time.Now)
+	if again := unix.Setrlimit(unix.RLIMIT_NOFILE, &was); again != nil {
+		t.Fatal(again)
+	}
+	if answers || !errors.Is(err, unix.EMFILE) {
+		t.Errorf("without a descriptor: answers %v, error %v", answers, err)
 	}
 }

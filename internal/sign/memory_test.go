@@ -61,7 +61,7 @@ func TestTheNextSensorRemembers(t *testing.T) {
 		},
 		"hosts": func() sensor {
 			r := newReach(env())
-			r.answer = func(netip.Addr) bool { return answers }
+			r.answer = func(netip.Addr) (bool, error) { return answers, nil }
 			return hosts{reach: r, list: []netip.Addr{host}}
 		},
 	}

@@ -2,6 +2,7 @@ package sign
 
 import (
 	"encoding/binary"
+	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -17,20 +18,23 @@ const (
 	echoRequest6, echoReply6 = 128, 129
 )
 
-// ping sends one echo request and waits for its answer.
-func ping(addr netip.Addr, now func() time.Time) bool {
+// ping sends one echo request and waits for its answer. An error is of this host, which could not
+// even make a socket, and says nothing of the other.
+func ping(addr netip.Addr, now func() time.Time) (answers bool, err error) {
 	network, request, reply := "ip4:icmp", byte(echoRequest4), byte(echoReply4)
 	if addr.Is6() {
 		network, request, reply = "ip6:ipv6-icmp", echoRequest6, echoReply6
 	}
 	conn, err := net.DialTimeout(network, addr.String(), pingWait)
-	if err != nil {
-		return false
+	if call, ok := errors.AsType[*os.SyscallError](err); ok && call.Syscall == "socket" {
+		return false, err
+	} else if err != nil {
+		return false, nil
 	}
 	defer conn.Close()
 	deadline := now().Add(pingWait)
-	if conn.SetDeadline(deadline) != nil {
-		return false
+	if err := conn.SetDeadline(deadline); err != nil {
+		return false, err
 	}
 	echo := make([]byte, 16)
 	echo[0] = request
@@ -40,20 +44,20 @@ func ping(addr netip.Addr, now func() time.Time) bool {
 		binary.BigEndian.PutUint16(echo[2:], checksum(echo))
 	}
 	if _, err := conn.Write(echo); err != nil {
-		return false
+		return false, nil
 	}
 	answer := make([]byte, 128)
 	for {
 		n, err := conn.Read(answer)
 		if err != nil {
-			return false
+			return false, nil
 		}
 		message := answer[:n]
 		if addr.Is4() && n > 0 { // comes with the IP header
 			message = message[min(n, int(message[0]&0x0f)*4):]
 		}
 		if len(message) >= len(echo) && message[0] == reply && string(message[4:len(echo)]) == string(echo[4:]) {
-			return true
+			return true, nil
 		}
 	}
 }

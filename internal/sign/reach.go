@@ -1,6 +1,7 @@
 package sign
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -15,24 +16,28 @@ import (
 // reach is for how long each of some hosts has not answered.
 type reach struct {
 	now    func() time.Time
-	answer func(netip.Addr) bool // waits a little
+	answer func(netip.Addr) (bool, error) // waits a little; an error is of this host, not of that
 	mute   map[netip.Addr]*watchedFor
 }
 
 func newReach(e Env) reach {
-	echo := func(a netip.Addr) bool { return ping(a, e.Now) }
+	echo := func(a netip.Addr) (bool, error) { return ping(a, e.Now) }
 	return reach{now: e.Now, answer: echo, mute: map[netip.Addr]*watchedFor{}}
 }
 
 func (r reach) memory() any { return &r.mute }
 
 func (r reach) ask(hosts []netip.Addr) health.Reading {
-	answers := make([]bool, len(hosts))
+	answers, failures := make([]bool, len(hosts)), make([]error, len(hosts))
 	var all sync.WaitGroup
 	for i, h := range hosts {
-		all.Go(func() { answers[i] = r.answer(h) })
+		all.Go(func() { answers[i], failures[i] = r.answer(h) })
 	}
 	all.Wait()
+	if err := cmp.Or(failures...); err != nil {
+		clear(r.mute) // nobody watches: what is mute after that is so from then on
+		return broken(fmt.Errorf("ask who answers: %w", err))
+	}
 	now := r.now()
 	maps.DeleteFunc(r.mute, func(h netip.Addr, _ *watchedFor) bool { return !slices.Contains(hosts, h) })
 	reading := measured(0, "%d answer", len(hosts))
@@ -92,7 +97,10 @@ type gateway struct {
 func newGateway(e Env) sensor {
 	g := gateway{proc: e.Roots.Proc, device: e.Interface, reach: newReach(e)}
 	echo := g.reach.answer
-	g.reach.answer = func(a netip.Addr) bool { return echo(a) || resolved(g.proc, g.device, a) }
+	g.reach.answer = func(a netip.Addr) (bool, error) {
+		answers, err := echo(a)
+		return answers || err == nil && resolved(g.proc, g.device, a), err
+	}
 	return g
 }
 
