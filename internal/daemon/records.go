@@ -29,7 +29,7 @@ func newRecords(stateDir string, log *slog.Logger) *records {
 	return &records{path: filepath.Join(stateDir, healthFile), boot: bootID(), log: log}
 }
 
-// recall reads what the daemon before has known. A boot begins anew.
+// recall reads what the daemon before has known. A boot begins anew, and so does another clock.
 func (r *records) recall() (k knowledge) {
 	text, err := os.ReadFile(r.path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -41,7 +41,7 @@ func (r *records) recall() (k knowledge) {
 	if err != nil {
 		r.log.Warn("what the checks and signs said before this start is not known", "error", fmt.Errorf("%s: %w", r.path, err))
 	}
-	if err != nil || r.boot == "" || k.Boot != r.boot {
+	if err != nil || r.boot == "" || k.Boot != r.boot || now() < k.At {
 		return knowledge{}
 	}
 	return k
@@ -71,17 +71,27 @@ func (d *daemon) noteHealth() {
 	d.records.note(k)
 }
 
-// recordHealth notes it when something changes, and now and then, until ctx is done.
+// noteSoon is how soon what has changed is noted: what changes all the time is not written all the time.
+const noteSoon = time.Second
+
+// recordHealth notes it soon after something has changed, and now and then, until ctx is done.
 func (d *daemon) recordHealth(ctx context.Context) {
 	tick := time.NewTicker(noteEvery)
 	defer tick.Stop()
+	var soon <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			d.noteHealth()
 			return
-		case <-tick.C:
 		case <-d.learnt:
+			if soon == nil {
+				soon = time.After(noteSoon)
+			}
+			continue
+		case <-soon:
+			soon = nil
+		case <-tick.C:
 		}
 		d.noteHealth()
 	}
