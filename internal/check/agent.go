@@ -12,8 +12,8 @@ import (
 // in the words of HAProxy's agent-check (configuration manual, "agent-check").
 func agent(target string) talk {
 	const longest = 512
-	said := &agentSaid{percent: 100}
-	return talk{address: target, judge: always(func(answer []byte, end error) (Outcome, bool) {
+	said := &agentSaid{Percent: 100}
+	return talk{address: target, past: said, judge: always(func(answer []byte, end error) (Outcome, bool) {
 		answer = answer[:min(len(answer), longest)]
 		line := answer
 		if i := bytes.IndexAny(answer, "\r\n"); i >= 0 {
@@ -32,8 +32,8 @@ func agent(target string) talk {
 // agentSaid is what an agent has said last of each sort of thing. What a line does not
 // mention stays: only "ready" takes back "drain", and only "up" takes back "down".
 type agentSaid struct {
-	admin, health string // the word that keeps this host out, or ""
-	percent       int
+	Admin, Health string // the word that keeps this host out, or ""
+	Percent       int
 }
 
 func (a *agentSaid) judge(line string) Outcome {
@@ -46,8 +46,8 @@ func (a *agentSaid) judge(line string) Outcome {
 		return failed("says %q, which is no weight and no state", oneLine(words))
 	}
 	out := passed("says " + oneLine(words))
-	out.Percent = a.percent
-	for _, word := range []string{a.admin, a.health} {
+	out.Percent = a.Percent
+	for _, word := range []string{a.Admin, a.Health} {
 		if word != "" && !strings.Contains(strings.ToLower(words), word) {
 			out.Text += ", and has said " + word
 		}
@@ -55,7 +55,7 @@ func (a *agentSaid) judge(line string) Outcome {
 	if why = oneLine(why); why != "" {
 		out.Text += ": " + why
 	}
-	if a.admin != "" || a.health != "" || a.percent == 0 {
+	if a.Admin != "" || a.Health != "" || a.Percent == 0 {
 		out.Level = health.Leave
 	}
 	return out
@@ -65,16 +65,16 @@ func (a *agentSaid) judge(line string) Outcome {
 func (a *agentSaid) take(word string) bool {
 	switch word {
 	case "ready":
-		a.admin = ""
+		a.Admin = ""
 		return true
 	case "drain", "maint":
-		a.admin = word
+		a.Admin = word
 		return true
 	case "up":
-		a.health = ""
+		a.Health = ""
 		return true
 	case "down", "fail", "failed", "stopped":
-		a.health = word
+		a.Health = word
 		return true
 	}
 	if most, ok := strings.CutPrefix(word, "maxconn:"); ok { // how many connections to give it: rota gives buckets
@@ -86,6 +86,6 @@ func (a *agentSaid) take(word string) bool {
 	if !ok || err != nil {
 		return false
 	}
-	a.percent = int(min(n, 100))
+	a.Percent = int(min(n, 100))
 	return true
 }

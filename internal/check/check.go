@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"os/exec"
@@ -27,6 +28,8 @@ type Report struct {
 	Outcome
 	At   time.Time // when it was over
 	Took time.Duration
+	// Memory is what whoever asks next has to know of all answers so far; empty if nothing.
+	Memory json.RawMessage
 }
 
 // Status of a check.
@@ -49,6 +52,11 @@ type Env struct {
 // prober is one kind of check. Probe returns soon after ctx is over.
 type prober interface {
 	probe(ctx context.Context) Outcome
+}
+
+// rememberer is a prober that judges an answer by those before. What it remembers outlives it.
+type rememberer interface {
+	memory() any // a pointer, to be read and written as JSON; nil: nothing
 }
 
 // Runner runs checks.
@@ -80,6 +88,27 @@ func New(checks []config.Check, env Env, report func(Report)) (*Runner, error) {
 		r.slots = append(r.slots, &slot{index: i, config: c, prober: p})
 	}
 	return r, nil
+}
+
+// Recall has a check begin with the memory of an earlier report of it. It is for before Run.
+func (r *Runner) Recall(check int, memory json.RawMessage) error {
+	s := r.slots[check]
+	past := s.memory()
+	if past == nil || len(memory) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(memory, past); err != nil {
+		return fmt.Errorf("check %s: %w", s.config.Name, err)
+	}
+	return nil
+}
+
+// memory of the prober, nil if it has none.
+func (s *slot) memory() any {
+	if r, ok := s.prober.(rememberer); ok {
+		return r.memory()
+	}
+	return nil
 }
 
 // Run runs all checks until ctx is over.
@@ -179,10 +208,16 @@ func (r *Runner) once(ctx context.Context, s *slot) {
 
 func (r *Runner) tell(s *slot, outcome Outcome, at time.Time, took time.Duration) {
 	report := Report{Check: s.index, Outcome: outcome, At: at, Took: took}
+	if past := s.memory(); past != nil {
+		var err error
+		if report.Memory, err = json.Marshal(past); err != nil {
+			report.Outcome = failure("remember what was said", err)
+		}
+	}
 	s.mu.Lock()
 	s.status.Runs++
 	s.status.Last = report
-	if outcome.Level == health.Leave {
+	if report.Level == health.Leave {
 		s.status.LastFailure = report
 	}
 	s.mu.Unlock()

@@ -11,7 +11,10 @@ type talk struct {
 	address string // host and port
 	says    []byte // may be nothing
 	judge   func() judge
+	past    any // what is kept of one answer for the next, a pointer; nil: nothing
 }
+
+func (t talk) memory() any { return t.past }
 
 // judge of one answer is given all that has come of it so far. While end is nil it may ask for
 // more by not being done; else end is io.EOF, or why no more comes.

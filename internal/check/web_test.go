@@ -2,6 +2,7 @@ package check
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -236,7 +238,7 @@ func TestAgent(t *testing.T) {
 
 // What an agent does not mention stays as it said before.
 func TestAnAgentsWordStays(t *testing.T) {
-	a := agentSaid{percent: 100}
+	a := agentSaid{Percent: 100}
 	for _, row := range []struct {
 		line    string
 		level   health.Level
@@ -257,5 +259,59 @@ func TestAnAgentsWordStays(t *testing.T) {
 		if expect(t, got, row.level, row.text); got.Percent != row.percent {
 			t.Errorf("%q: %d %%, want %d %%", row.line, got.Percent, row.percent)
 		}
+	}
+}
+
+// It stays also for who asks next, after a reload or a restart.
+func TestTheNextAskerKnowsAnAgentsWord(t *testing.T) {
+	var says atomic.Value
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for conn, err := l.Accept(); err == nil; conn, err = l.Accept() {
+			_, _ = io.WriteString(conn, says.Load().(string)) // judged by what the check says
+			conn.Close()
+		}
+	}()
+	var memory json.RawMessage
+	for _, row := range []struct {
+		line    string
+		level   health.Level
+		percent int
+		text    string
+	}{
+		{"40% drain\n", health.Leave, 40, "says 40% drain"},
+		{"60% up\n", health.Leave, 60, "says 60% up, and has said drain"},
+		{"up\n", health.Leave, 60, "says up, and has said drain"},
+		{"ready\n", health.OK, 60, "says ready"},
+		{"up\n", health.OK, 60, "says up"},
+	} {
+		says.Store(row.line)
+		var got Report
+		r, err := New([]config.Check{of("agent", l.Addr().String())}, env, func(r Report) { got = r })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Recall(0, memory); err != nil {
+			t.Fatal(err)
+		}
+		r.Once(t.Context())
+		if expect(t, got.Outcome, row.level, row.text); got.Percent != row.percent {
+			t.Errorf("%q: %d %%, want %d %%", row.line, got.Percent, row.percent)
+		}
+		memory = got.Memory
+	}
+	r, err := New([]config.Check{of("agent", l.Addr().String()), of("tcp", l.Addr().String())}, env, func(Report) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Recall(0, json.RawMessage("[]")); err == nil {
+		t.Error("takes nonsense for a memory")
+	}
+	if err := r.Recall(1, memory); err != nil {
+		t.Errorf("a check that keeps nothing: %v", err)
 	}
 }

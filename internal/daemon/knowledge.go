@@ -85,6 +85,9 @@ func (w *ward) learns(k knowledge) {
 		c := &w.ofChecks[i]
 		c.checkHistory = checks[w.id(c)]
 		c.Last.Check = i
+		if err := w.checks.Recall(i, c.Last.Memory); err != nil {
+			w.log.Warn("a check begins anew", "error", err)
+		}
 	}
 	for i := range w.ofSigns {
 		s := &w.ofSigns[i]
@@ -113,7 +116,10 @@ func (k knowledge) anew(now ownership.Time) knowledge {
 		}
 		return k
 	}
-	k.Checks, k.Blame = nil, health.Blame{}
+	k.Blame = health.Blame{}
+	for i, c := range k.Checks {
+		k.Checks[i].checkHistory = checkHistory{Last: check.Report{Memory: c.Last.Memory}}
+	}
 	for i, s := range k.Signs {
 		k.Signs[i].signHistory = signHistory{Last: sign.Report{Memory: s.Last.Memory}}
 	}

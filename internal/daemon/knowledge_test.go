@@ -2,7 +2,10 @@ package daemon
 
 import (
 	"bytes"
+	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -156,6 +159,40 @@ func TestWhatWasKnownLongAgo(t *testing.T) {
 	}
 	if got := next.ofSigns[next.sign("link_flaps")].Last; string(got.Memory) != `{"Interface":"eth0"}` || !got.At.IsZero() {
 		t.Errorf("of the link it has %+v", got)
+	}
+}
+
+// What an agent has said stays until it is taken back, whoever asks it and whenever.
+func TestAnAgentsWordIsKnownToTheNextWard(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for conn, err := l.Accept(); err == nil; conn, err = l.Accept() {
+			_, _ = io.WriteString(conn, "75%\n") // judged by what the check says
+			conn.Close()
+		}
+	}()
+	agent := fmt.Sprintf("checks: [{name: load, agent: %q, rise: 1, timeout: 5s, interval: 5s}]", l.Addr())
+	before := wardOf(t, agent, "")
+	before.checked(check.Report{
+		Outcome: check.Outcome{Result: health.Result{Level: health.Leave}, Percent: 75}, At: time.Now(), Memory: []byte(`{"Admin":"drain","Percent":75}`),
+	})
+	known := before.knows()
+	for how, k := range map[string]knowledge{
+		"reloaded":             known,
+		"begins anew":          before.knows().anew(now()),
+		"begins anew, at last": before.knows().anew(known.At + health.Forget),
+	} {
+		next := wardOf(t, agent, "")
+		next.changed = make(chan struct{}, 1)
+		next.learns(k)
+		next.checks.Once(t.Context())
+		if c := next.ofChecks[0]; c.State.Level != health.Leave || c.Last.Text != "says 75%, and has said drain" {
+			t.Errorf("%s: %v, %q", how, c.State.Level, c.Last.Text)
+		}
 	}
 }
 
