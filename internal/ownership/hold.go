@@ -54,6 +54,16 @@ func (n *Node) endHold() {
 	}
 }
 
+// unhold: the daemon is a new one, or goes on after all. However short that was, it has not
+// looked yet at what came meanwhile.
+func (n *Node) unhold() {
+	n.setDrainTimeout(n.desk.drainTimeout)
+	if n.hold.since != 0 {
+		n.thawed = max(n.awake, 1)
+	}
+	n.endHold()
+}
+
 // judgeHold answers Hold once all peers at hand have promised, after everything else
 // that the step asks for.
 func (n *Node) judgeHold() {

@@ -223,8 +223,7 @@ func (n *Node) Step(now Time, ev Event) []Effect {
 	case Hold:
 		n.beginHold()
 	case Unhold:
-		n.setDrainTimeout(n.desk.drainTimeout) // the daemon is a new one
-		n.endHold()
+		n.unhold()
 	case Remembered:
 		n.hold.remembered = max(n.hold.remembered, e.Until)
 	case Stop:
