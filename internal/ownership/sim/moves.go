@@ -44,6 +44,11 @@ func (c *checks) beforeOp(w *world, op *Op) {
 	}
 }
 
+// beforeReturn: the daemon of one that all agreed without is one change more.
+func (c *checks) beforeReturn(n *node) {
+	c.settled.single = c.settled.single && n.restart.left >= c.settled.at
+}
+
 // viewInForce is that of the first node, as all agree.
 func (c *checks) viewInForce(w *world) ownership.ViewID {
 	for _, n := range w.nodes {

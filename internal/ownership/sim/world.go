@@ -122,6 +122,7 @@ func (w *world) handle(e event) {
 		}
 	case evReturn:
 		if e.gen == n.life {
+			w.checks.beforeReturn(n)
 			w.start(n, n.config)
 			w.checks.changed(w)
 		}
