@@ -244,11 +244,14 @@ func TestRecords(t *testing.T) {
 	if k := r.recall(); len(k.Checks) != 0 || log.Len() > 0 {
 		t.Errorf("after a boot: %+v; %s", k, log.String())
 	}
-	if err := os.WriteFile(r.path, []byte("nonsense"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if k := r.recall(); k.At != 0 || !strings.Contains(log.String(), "not known") {
-		t.Errorf("%+v; %s", k, log.String())
+	for _, nonsense := range []string{"nonsense", `{"Checks": [{"State": {"Level": 9}}]}`, strings.Repeat(" ", 17<<20) + "{}"} {
+		log.Reset()
+		if err := os.WriteFile(r.path, []byte(nonsense), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if k := r.recall(); k.At != 0 || len(k.Checks) != 0 || !strings.Contains(log.String(), "not known") {
+			t.Errorf("%+v; %s", k, log.String())
+		}
 	}
 	log.Reset()
 	broken := newRecords(filepath.Join(r.path, "below-a-file"), logger)

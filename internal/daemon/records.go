@@ -7,10 +7,11 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/rota-cluster/rota/internal/config"
 )
 
 const healthFile = "health"
@@ -31,7 +32,7 @@ func newRecords(stateDir string, log *slog.Logger) *records {
 
 // recall reads what the daemon before has known. A boot begins anew, and so does another clock.
 func (r *records) recall() (k knowledge) {
-	text, err := os.ReadFile(r.path)
+	text, err := config.ReadFile(r.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return knowledge{}
 	}

@@ -2,6 +2,8 @@ package health
 
 import (
 	"cmp"
+	"encoding/json"
+	"fmt"
 	"time"
 )
 
@@ -23,6 +25,19 @@ const (
 var levelNames = [...]string{"ok", "warn", "leave"}
 
 func (l Level) String() string { return nameOf(levelNames[:], uint8(l)) }
+
+// UnmarshalJSON takes only levels that there are: what is written down may be of another version.
+func (l *Level) UnmarshalJSON(text []byte) error {
+	var n uint8
+	if err := json.Unmarshal(text, &n); err != nil {
+		return err
+	}
+	if n > uint8(Leave) {
+		return fmt.Errorf("%d is no level", n)
+	}
+	*l = Level(n)
+	return nil
+}
 
 // Answer is what became of an attempt to read a sign.
 type Answer uint8
