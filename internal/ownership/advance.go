@@ -113,6 +113,7 @@ func (n *Node) respects(p *peer) bool {
 
 // accept takes the gained buckets that no other member claims any more.
 func (n *Node) accept() {
+	n.cutLease()
 	gained, waiting := 0, 0
 	for i := range n.owned {
 		var taken Bitmap

@@ -24,6 +24,15 @@ func (n *Node) renew() {
 	}
 }
 
+// cutLease ends in the datapath what is left of a lease from before this node was barred:
+// its peers are bound by what they have promised since, and by nothing else.
+func (n *Node) cutLease() {
+	if n.renewed > n.leaseUntil {
+		n.renewed = n.leaseUntil
+		n.out = append(n.out, RenewLease{}, RenewLease{Until: n.leaseUntil})
+	}
+}
+
 // spoken is L after this node sent its newest beat. No lease is longer, but for
 // what is promised to be held: whoever takes over waits for L_take after that beat,
 // or an earlier one.

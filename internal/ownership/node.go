@@ -294,6 +294,7 @@ func (n *Node) yield(why bar) {
 	for _, p := range n.peers {
 		p.promise, p.promised = 0, false
 	}
+	n.leaseUntil = 0 // in the datapath it goes on, for what lingers: see cutLease
 	for i := range n.owned {
 		for w := range n.owned[i] {
 			n.lingers[i][w] |= n.owned[i][w]
