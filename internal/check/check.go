@@ -71,6 +71,7 @@ type slot struct {
 	index  int
 	config config.Check
 	prober prober
+	began  time.Time // of the last probe of an earlier Runner, zero if there was none
 
 	mu     sync.Mutex
 	status Status
@@ -90,14 +91,18 @@ func New(checks []config.Check, env Env, report func(Report)) (*Runner, error) {
 	return r, nil
 }
 
-// Recall has a check begin with the memory of an earlier report of it. It is for before Run.
-func (r *Runner) Recall(check int, memory json.RawMessage) error {
+// Recall has a check go on from an earlier report of it: with its memory, and when it would have been made
+// again, so that rise and fall take as long as ever. One that is not At any time is made at once. It is for before Run.
+func (r *Runner) Recall(check int, last Report) error {
 	s := r.slots[check]
+	if !last.At.IsZero() {
+		s.began = last.At.Add(-last.Took)
+	}
 	past := s.memory()
-	if past == nil || len(memory) == 0 {
+	if past == nil || len(last.Memory) == 0 {
 		return nil
 	}
-	if err := json.Unmarshal(memory, past); err != nil {
+	if err := json.Unmarshal(last.Memory, past); err != nil {
 		return fmt.Errorf("check %s: %w", s.config.Name, err)
 	}
 	return nil
@@ -170,7 +175,12 @@ const maxStagger = 50 * time.Millisecond
 
 // stagger is when the first probe begins.
 func (r *Runner) stagger(s *slot) time.Duration {
-	return time.Duration(r.env.Random() * float64(min(maxStagger, s.config.Interval)))
+	soon := time.Duration(r.env.Random() * float64(min(maxStagger, s.config.Interval)))
+	if s.began.IsZero() {
+		return soon
+	}
+	// The clock may have been set since.
+	return min(max(soon, s.began.Add(r.pause(s)).Sub(r.env.Now())), s.config.Interval)
 }
 
 // pause is from the beginning of one probe to that of the next: never longer than promised,

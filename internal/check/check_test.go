@@ -146,6 +146,37 @@ func TestRefused(t *testing.T) {
 	expect(t, probe(t, of("http", "http://"+closed(t)+"/")), health.Leave, "connection refused")
 }
 
+// A check that goes on after another Runner is not made sooner than it would have been, nor later.
+func TestACheckGoesOn(t *testing.T) {
+	c := of("tcp", "127.0.0.1:1")
+	c.Interval = time.Minute
+	at := time.Now()
+	clocked := env
+	clocked.Now = func() time.Time { return at }
+	for _, row := range []struct {
+		last        Report
+		least, most time.Duration
+	}{
+		{Report{}, 0, maxStagger},
+		{Report{At: at}, 54 * time.Second, time.Minute},
+		{Report{At: at, Took: 20 * time.Second}, 34 * time.Second, 40 * time.Second},
+		{Report{At: at.Add(-50 * time.Second)}, 4 * time.Second, 10 * time.Second},
+		{Report{At: at.Add(-time.Hour)}, 0, maxStagger},
+		{Report{At: at.Add(time.Hour)}, time.Minute, time.Minute},
+	} {
+		r, err := New([]config.Check{c}, clocked, func(Report) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Recall(0, row.last); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.stagger(r.slots[0]); got < row.least || got > row.most {
+			t.Errorf("%+v: first after %v, want %v to %v", row.last, got, row.least, row.most)
+		}
+	}
+}
+
 func TestStatusKeepsTheLastFailure(t *testing.T) {
 	dir := t.TempDir()
 	lever := of("file", dir+"/lever")

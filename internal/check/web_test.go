@@ -276,7 +276,7 @@ func TestTheNextAskerKnowsAnAgentsWord(t *testing.T) {
 			conn.Close()
 		}
 	}()
-	var memory json.RawMessage
+	var last Report
 	for _, row := range []struct {
 		line    string
 		level   health.Level
@@ -295,23 +295,23 @@ func TestTheNextAskerKnowsAnAgentsWord(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := r.Recall(0, memory); err != nil {
+		if err := r.Recall(0, last); err != nil {
 			t.Fatal(err)
 		}
 		r.Once(t.Context())
 		if expect(t, got.Outcome, row.level, row.text); got.Percent != row.percent {
 			t.Errorf("%q: %d %%, want %d %%", row.line, got.Percent, row.percent)
 		}
-		memory = got.Memory
+		last = got
 	}
 	r, err := New([]config.Check{of("agent", l.Addr().String()), of("tcp", l.Addr().String())}, env, func(Report) {})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Recall(0, json.RawMessage("[]")); err == nil {
+	if err := r.Recall(0, Report{Memory: json.RawMessage("[]")}); err == nil {
 		t.Error("takes nonsense for a memory")
 	}
-	if err := r.Recall(1, memory); err != nil {
+	if err := r.Recall(1, last); err != nil {
 		t.Errorf("a check that keeps nothing: %v", err)
 	}
 }

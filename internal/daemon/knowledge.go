@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/rota-cluster/rota/internal/check"
 	"github.com/rota-cluster/rota/internal/health"
@@ -85,7 +86,11 @@ func (w *ward) learns(k knowledge) {
 		c := &w.ofChecks[i]
 		c.checkHistory = checks[w.id(c)]
 		c.Last.Check = i
-		if err := w.checks.Recall(i, c.Last.Memory); err != nil {
+		last := c.Last
+		if !c.Known { // who waits for a verdict does not wait for longer than it takes
+			last.At = time.Time{}
+		}
+		if err := w.checks.Recall(i, last); err != nil {
 			w.log.Warn("a check begins anew", "error", err)
 		}
 	}
