@@ -32,14 +32,6 @@ type Report struct {
 	Memory json.RawMessage
 }
 
-// Status of a check.
-type Status struct {
-	Runs uint64
-	Last Report // if there were any runs
-	// LastFailure is the newest report of a failure; its At is zero if there was none.
-	LastFailure Report
-}
-
 // Env is what checks take from outside.
 type Env struct {
 	Now    func() time.Time
@@ -66,15 +58,12 @@ type Runner struct {
 	report func(Report)
 }
 
-// slot is one check and what became of it.
+// slot is one check.
 type slot struct {
 	index  int
 	config config.Check
 	prober prober
 	began  time.Time // of the last probe of an earlier Runner, zero if there was none
-
-	mu     sync.Mutex
-	status Status
 }
 
 // New prepares checks. report is called after each probe, by several
@@ -159,17 +148,6 @@ func (r *Runner) Once(ctx context.Context) {
 	all.Wait()
 }
 
-// Status of all checks, in the order that New was given.
-func (r *Runner) Status() []Status {
-	out := make([]Status, len(r.slots))
-	for i, s := range r.slots {
-		s.mu.Lock()
-		out[i] = s.status
-		s.mu.Unlock()
-	}
-	return out
-}
-
 // maxStagger is how far the first probes of many checks are spread.
 const maxStagger = 50 * time.Millisecond
 
@@ -224,12 +202,5 @@ func (r *Runner) tell(s *slot, outcome Outcome, at time.Time, took time.Duration
 			report.Outcome = failure("remember what was said", err)
 		}
 	}
-	s.mu.Lock()
-	s.status.Runs++
-	s.status.Last = report
-	if report.Level == health.Leave {
-		s.status.LastFailure = report
-	}
-	s.mu.Unlock()
 	r.report(report)
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/rota-cluster/rota/internal/api"
-	"github.com/rota-cluster/rota/internal/check"
 	"github.com/rota-cluster/rota/internal/config"
 	"github.com/rota-cluster/rota/internal/health"
 )
@@ -27,11 +26,10 @@ func (w *ward) describe(s *api.Status) {
 
 // all findings.
 func (w *ward) all() (checks, signs []api.Finding) {
-	statuses := w.checks.Status()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i := range w.ofChecks {
-		checks = append(checks, w.ofChecks[i].finding(w.pools[w.ofChecks[i].pool].Name, statuses[i]))
+		checks = append(checks, w.ofChecks[i].finding(w.pools[w.ofChecks[i].pool].Name))
 	}
 	for i := range w.ofSigns {
 		signs = append(signs, w.ofSigns[i].finding())
@@ -39,13 +37,13 @@ func (w *ward) all() (checks, signs []api.Finding) {
 	return checks, signs
 }
 
-func (c *checkSeat) finding(pool string, status check.Status) api.Finding {
+func (c *checkSeat) finding(pool string) api.Finding {
 	f := api.Finding{Name: c.Name, Pool: pool, Kind: c.Kind}
 	judged(&f, !c.waiting(), c.State)
 	if !c.Last.At.IsZero() {
 		f.Text, f.At, f.TookMS = c.Last.Text, c.Last.At, milliseconds(c.Last.Took)
-		f.LastError, f.LastErrorAt = status.LastFailure.Text, status.LastFailure.At
 	}
+	f.LastError, f.LastErrorAt = c.Failure.Text, c.Failure.At
 	if c.Last.Answer == health.Broken {
 		f.Answer = c.Last.Answer.String()
 	}

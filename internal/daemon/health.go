@@ -180,12 +180,14 @@ func (w *ward) checked(r check.Report) {
 	was, percent, first := c.State, c.Load.Percent(), !c.Known
 	c.State = c.Tally.Result(now(), c.Rise, c.Fall, r.Result)
 	c.Last, c.Known = r, true
-	if r.Level != health.Leave {
+	if r.Level == health.Leave {
+		c.Failure = failure{r.Text, r.At}
+	} else {
 		c.Load.Told(now(), r.Percent)
 	}
 	if c.State.Level != was.Level {
 		pool := w.pools[c.pool].Name
-		w.record(eventCheck, fmt.Sprintf("pool %s: %s", pool, c.Name), was, c.State, r.Text, c.finding(pool, check.Status{}))
+		w.record(eventCheck, fmt.Sprintf("pool %s: %s", pool, c.Name), was, c.State, r.Text, c.finding(pool))
 	}
 	if first || c.State.Level != was.Level || percent != c.Load.Percent() {
 		w.judgeSoon()

@@ -42,9 +42,16 @@ type checkHistory struct {
 	State health.State
 	Last  check.Report
 	Known bool // there is a verdict
+	// Failure is the newest one.
+	Failure failure
 	// What the node can carry. A result that is lost says nothing of it: it does not make a busy node
 	// a free one.
 	Load health.Load
+}
+
+type failure struct {
+	Text string
+	At   time.Time // zero: there was none
 }
 
 // signHistory is what is known of a sign.
@@ -116,8 +123,12 @@ func (w *ward) learns(k knowledge) {
 func (k knowledge) anew(now ownership.Time) knowledge {
 	if now-k.At < health.Forget {
 		for i := range k.Checks {
-			k.Checks[i].Known = false
-			k.Checks[i].Tally.Anew()
+			c := &k.Checks[i]
+			c.Known = false
+			c.Tally.Anew()
+			if c.State.Level < health.Leave { // it is no more than awaited: what was seen is of the past
+				c.Last = check.Report{Memory: c.Last.Memory}
+			}
 		}
 		return k
 	}

@@ -162,6 +162,34 @@ func TestWhatWasKnownLongAgo(t *testing.T) {
 	}
 }
 
+// The last error of a check is told also when it passes again, whichever daemon saw it; a check
+// that is awaited is not told with what an earlier daemon saw.
+func TestTheLastErrorIsKnownToTheNextWard(t *testing.T) {
+	before := wardOf(t, nginx, "")
+	seen := func(level health.Level, text string) {
+		before.checked(check.Report{Outcome: check.Outcome{Result: health.Result{Level: level, Text: text}, Percent: 100}, At: time.Now()})
+	}
+	seen(health.OK, "connects")
+	if f := before.ofChecks[0].finding("web"); f.LastError != "" || !f.LastErrorAt.IsZero() {
+		t.Errorf("before any failure: %+v", f)
+	}
+	seen(health.Leave, "connection refused")
+	seen(health.OK, "connects")
+	known := before.knows()
+	reloaded, newborn := wardOf(t, nginx, ""), wardOf(t, nginx, "")
+	reloaded.learns(known)
+	newborn.learns(before.knows().anew(now()))
+	for _, row := range []struct {
+		w            *ward
+		answer, text string
+	}{{before, "measured", "connects"}, {reloaded, "measured", "connects"}, {newborn, "waiting", ""}} {
+		f := row.w.ofChecks[0].finding("web")
+		if f.Answer != row.answer || f.Text != row.text || f.LastError != "connection refused" || f.LastErrorAt.IsZero() {
+			t.Errorf("want %q %q: %+v", row.answer, row.text, f)
+		}
+	}
+}
+
 // What an agent has said stays until it is taken back, whoever asks it and whenever.
 func TestAnAgentsWordIsKnownToTheNextWard(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
