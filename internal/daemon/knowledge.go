@@ -121,14 +121,20 @@ func (w *ward) learns(k knowledge) {
 // anew is what counts for a daemon that starts anew: who joins a pool is to have seen its checks pass, and
 // levels are of the past when nobody has looked for as long as it takes to forget a relapse.
 func (k knowledge) anew(now ownership.Time) knowledge {
-	if now-k.At < health.Forget {
+	if gap := now - k.At; gap < health.Forget {
 		for i := range k.Checks {
 			c := &k.Checks[i]
 			c.Known = false
 			c.Tally.Anew()
+			c.Tally.Unseen(gap)
+			c.Load.Unseen(gap)
 			if c.State.Level < health.Leave { // it is no more than awaited: what was seen is of the past
 				c.Last = check.Report{Memory: c.Last.Memory}
 			}
+		}
+		for i := range k.Signs {
+			k.Signs[i].Watch.Unseen(gap)
+			k.Signs[i].Targets.Unseen(gap)
 		}
 		return k
 	}

@@ -224,6 +224,55 @@ func TestAnAgentsWordIsKnownToTheNextWard(t *testing.T) {
 	}
 }
 
+// While no daemon looks nothing is seen to be good, nor bad for as long as counts; nor is more carried.
+func TestWhileNobodyLooks(t *testing.T) {
+	const gap = 5 * time.Minute
+	const signs = "link_flaps: {leave: 4}, memory_pressure: {for: 30s}, hosts: {leave: 3, hosts: [192.0.2.9]}"
+	before := wardOf(t, nginx, signs)
+	before.probes(health.Leave, health.OK, health.OK, health.Leave, health.Leave, health.OK, health.OK) // met with patience
+	before.ofChecks[0].Load = health.Load{Known: true, Can: 10, Since: now(), More: 100}
+	before.reads("link_flaps", 4, 0)
+	before.reads("memory_pressure", 90)
+	before.asks(3)
+	before.asks(0)
+	for how, stopped := range map[string]bool{"looked on": false, "stopped": true} {
+		k := before.knows()
+		k.At -= gap // all of it was so much earlier
+		c := &k.Checks[0]
+		c.Tally.Ladder.CalmFrom, c.Load.Since = c.Tally.Ladder.CalmFrom-gap, c.Load.Since-gap
+		for i := range k.Signs {
+			w := &k.Signs[i].Watch
+			w.Ladder.CalmFrom, w.From[health.Leave] = w.Ladder.CalmFrom-gap, w.From[health.Leave]-gap
+			for j := range k.Signs[i].Targets.All {
+				k.Signs[i].Targets.All[j].Watch.Ladder.CalmFrom -= gap
+			}
+		}
+		if stopped {
+			k = k.anew(now())
+		}
+		next := wardOf(t, nginx, signs)
+		next.learns(k)
+		next.probes(health.OK)
+		next.reads("link_flaps", 0)
+		next.reads("memory_pressure", 90)
+		next.asks(0)
+		for what, level := range map[string]health.Level{
+			"nginx": next.ofChecks[0].State.Level, "link_flaps": next.ofSigns[next.sign("link_flaps")].State.Level,
+			"hosts": next.ofSigns[next.sign("hosts")].State.Level,
+		} {
+			if held := level == health.Leave; held != stopped {
+				t.Errorf("%s: %s is held: %v", how, what, held)
+			}
+		}
+		if level := next.ofSigns[next.sign("memory_pressure")].State.Level; (level == health.OK) != stopped {
+			t.Errorf("%s: a reading past its limit counts as %v", how, level)
+		}
+		if can := next.ofChecks[0].Load.Percent(); (can == 10) != stopped {
+			t.Errorf("%s: carries %d %%", how, can)
+		}
+	}
+}
+
 // What a look does not tell of is still remembered: the kernel may not have answered.
 func TestALookWithoutAnAnswerForgetsNothing(t *testing.T) {
 	w := wardOf(t, none, "")

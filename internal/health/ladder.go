@@ -45,6 +45,9 @@ func (l *ladder) move(now Time, rise, keep Level, stay time.Duration) {
 	}
 }
 
+// unseen: for so long nobody has looked, which does not count as calm.
+func (l *ladder) unseen(gap time.Duration) { l.CalmFrom += gap }
+
 func (l *ladder) relapsed(now Time) {
 	switch {
 	case !l.Dropped: // the first time, or from bad to worse

@@ -28,6 +28,13 @@ func (l *Load) Told(now Time, percent int) {
 	}
 }
 
+// Unseen: for so long nothing was told. More has not lasted meanwhile.
+func (l *Load) Unseen(gap time.Duration) {
+	if l.Since > 0 {
+		l.Since += gap
+	}
+}
+
 // Percent is 100 before anything was told.
 func (l *Load) Percent() int {
 	if !l.Known {

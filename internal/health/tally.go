@@ -1,5 +1,7 @@
 package health
 
+import "time"
+
 // Result is one run of a check.
 type Result struct {
 	// Level is OK, Warn (passed, but worth a look) or Leave (failed).
@@ -18,6 +20,9 @@ type Tally struct {
 // Anew asks for the next result to be a verdict, unless the check has failed: whoever joins
 // with a check has not seen it pass.
 func (t *Tally) Anew() { t.Begun = t.Failed }
+
+// Unseen: for so long there were no results. That counts for no patience.
+func (t *Tally) Unseen(gap time.Duration) { t.Ladder.unseen(gap) }
 
 // Result takes a result. The first is a verdict at once; after it rise passes
 // in a row are needed to pass again, and fall failures in a row to fail.

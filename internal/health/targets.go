@@ -3,6 +3,7 @@ package health
 import (
 	"cmp"
 	"slices"
+	"time"
 )
 
 // Target is one of several things outside that a sign looks at.
@@ -26,6 +27,13 @@ type watched struct {
 	Name  string
 	Watch Watch
 	State State
+}
+
+// Unseen is as of Watch.
+func (t *Targets) Unseen(gap time.Duration) {
+	for i := range t.All {
+		t.All[i].Watch.Unseen(gap)
+	}
 }
 
 // Read takes a reading of the sign. The state is that of the worst target, and has those

@@ -33,6 +33,14 @@ type Watch struct {
 	From   [Leave + 1]Time // since then
 }
 
+// Unseen: for so long nobody has looked. That counts neither as past a limit nor as good.
+func (w *Watch) Unseen(gap time.Duration) {
+	w.Ladder.unseen(gap)
+	for level := range w.From {
+		w.From[level] += gap
+	}
+}
+
 // Read takes a reading. One without a value is no evidence of illness.
 func (w *Watch) Read(now Time, rule Rule, r Reading) State {
 	limits := [...]Limit{OK: {}, Warn: rule.Warn, Leave: rule.Leave}
