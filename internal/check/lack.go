@@ -29,12 +29,30 @@ func lackOf(err error) string {
 	if errors.As(err, &lookup) { // it does not tell: "no such host" is what it says if no file can be read
 		err = openAny()
 	}
+	if noWayTo(err) {
+		return ""
+	}
 	for _, l := range lacks {
 		if errors.Is(err, l.errno) {
 			return l.errno.Error() + " (" + l.cure + ")"
 		}
 	}
 	return ""
+}
+
+// noWayTo tells whether a target could not be called because this host has no address to call it from, as with IPv6
+// switched off: so nobody here can be its service. The kernel says the same of a host that has no port left.
+func noWayTo(err error) bool {
+	var call *net.OpError
+	if !errors.Is(err, unix.EADDRNOTAVAIL) || !errors.As(err, &call) || call.Addr == nil {
+		return false
+	}
+	// This needs an address too, but a port of another protocol.
+	conn, err := net.Dial("udp", call.Addr.String())
+	if err == nil {
+		_ = conn.Close() // nothing has been sent
+	}
+	return errors.Is(err, unix.EADDRNOTAVAIL)
 }
 
 // openAny is why no descriptor can be had, if none can.

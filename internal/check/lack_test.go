@@ -14,6 +14,7 @@ import (
 
 	"github.com/rota-cluster/rota/internal/config"
 	"github.com/rota-cluster/rota/internal/health"
+	"github.com/rota-cluster/rota/internal/netcfg/netnstest"
 )
 
 // withoutDescriptors does something while no descriptor is free.
@@ -87,6 +88,45 @@ func TestOwnLackIsNoVerdict(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A host that has no address to ask from cannot reach its service; one whose ports are all taken lacks something.
+func TestNoAddressIsNoLack(t *testing.T) {
+	space := netnstest.New(t)
+	space.Sysctl("net/ipv6/conf/lo/disable_ipv6", "1")
+	space.Sysctl("net/ipv4/ip_local_port_range", "40000 40001")
+	space.Do(func() error {
+		l, err := net.Listen("tcp", "127.0.0.1:80")
+		if err != nil {
+			return err
+		}
+		defer l.Close()
+		for range 2 {
+			conn, err := net.Dial("tcp", "127.0.0.1:80")
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+		}
+		for _, row := range []struct {
+			target string
+			level  health.Level
+			answer health.Answer
+			text   string
+		}{
+			{"[::1]:80", health.Leave, health.Measured, "connect to [::1]:80: cannot assign requested address"},
+			{"127.0.0.1:80", health.OK, health.Broken, "no local address or port is free"},
+		} {
+			for how, got := range map[string]Outcome{
+				"alone": tcp(row.target).probe(t.Context()), "on a switchboard": onSwitchboard(t, tcp(row.target), of("tcp", row.target)),
+			} {
+				if expect(t, got, row.level, row.text); got.Answer != row.answer {
+					t.Errorf("%s, %s: %+v", row.target, how, got)
+				}
+			}
+		}
+		return nil
+	})
 }
 
 func TestWhatIsALack(t *testing.T) {

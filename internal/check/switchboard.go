@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -198,7 +199,7 @@ func (b *switchboard) call(l *line, index int32, now time.Duration) {
 		err = connectNow(l.fd, l.to)
 	}
 	if err != nil && !errors.Is(err, unix.EINPROGRESS) {
-		b.over(l, failure("connect to "+l.talk.address, err))
+		b.over(l, unreached(l, err))
 		return
 	}
 	b.proceed(l) // with a service on this host the connection is open by now
@@ -247,7 +248,7 @@ func (b *switchboard) proceed(l *line) {
 			err = unix.ECONNREFUSED
 		}
 		if err != nil {
-			b.over(l, failure("connect to "+l.talk.address, err))
+			b.over(l, unreached(l, err))
 			return
 		}
 		l.open = true
@@ -264,6 +265,12 @@ func (b *switchboard) proceed(l *line) {
 		l.unsaid = l.unsaid[n:]
 	}
 	b.judge(l, nil, nil)
+}
+
+// unreached is the outcome of a connection that does not open.
+func unreached(l *line, err error) Outcome {
+	to, _ := netip.ParseAddrPort(l.talk.address) // plain has done so before
+	return failure("connect to "+l.talk.address, &net.OpError{Op: "connect", Net: "tcp", Addr: net.TCPAddrFromAddrPort(to), Err: err})
 }
 
 // toItself: TCP lets a socket connect to itself, if the kernel happens to give it the port
