@@ -47,10 +47,18 @@ func (n *Node) beginHold() {
 	}
 }
 
-// endHold: the peers hold what they have promised, and nothing is asked for any more.
+// endHold: nothing is asked for any more. What was promised to be held was for a time without a
+// daemon; one that goes on has L, as at any other time, to be promised more.
 func (n *Node) endHold() {
-	if n.hold.since != 0 {
-		n.hold.since, n.changed = 0, true
+	if n.hold.since == 0 {
+		return
+	}
+	n.hold.since, n.changed = 0, true
+	usual := n.now + n.lease
+	n.leaseUntil = min(n.leaseUntil, usual)
+	n.cutLease()
+	for _, p := range n.peers {
+		p.promise, p.bound = min(p.promise, usual), min(p.bound, usual)
 	}
 }
 

@@ -24,12 +24,12 @@ func (n *Node) renew() {
 	}
 }
 
-// cutLease ends in the datapath what is left of a lease from before this node was barred:
-// its peers are bound by what they have promised since, and by nothing else.
+// cutLease takes off the datapath's lease what this node's own no longer has: its peers are
+// bound by what they have promised since, and by nothing else.
 func (n *Node) cutLease() {
 	if n.renewed > n.leaseUntil {
 		n.renewed = n.leaseUntil
-		n.out = append(n.out, RenewLease{}, RenewLease{Until: n.leaseUntil})
+		n.out = append(n.out, RenewLease{Until: n.leaseUntil})
 	}
 }
 

@@ -392,9 +392,8 @@ type (
 		Pool   int
 		States []BucketState
 	}
-	// RenewLease: the datapath may accept until Until (this node's clock, before
-	// the datapath's own margin). Never earlier than the lease before it, but
-	// for 0: expire at once.
+	// RenewLease: the datapath may accept until Until (this node's clock). Earlier than the
+	// lease before it only after a restart or a bar; 0: expire at once.
 	RenewLease struct{ Until Time }
 	// Send broadcasts the beat to all nodes, by all paths there are, and sends it
 	// to each of Direct by unicast as well.

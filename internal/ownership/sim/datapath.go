@@ -103,10 +103,6 @@ func (w *world) renewLease(n *node, until ownership.Time) {
 		w.expire(n)
 		return
 	}
-	if until < d.until {
-		w.fail(RuleContract, fmt.Sprintf("%s takes %v off its lease", n.spec.Label, d.until-until))
-		return
-	}
 	d.until, d.end = until, n.clock.when(until)
 	if d.end > w.now && n.up && !d.accepts {
 		d.accepts = true
