@@ -8,5 +8,5 @@
 // connections of one bucket; with QuorumMajority no two nodes ever do, as long
 // as clock rates differ by at most 1 %.
 //
-// docs/ownership.md tells the protocol and the argument why it is safe.
+// docs/ownership.md tells the protocol and the argument why it is safe, docs/agreement.md how the nodes come to one view.
 package ownership

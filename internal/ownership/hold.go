@@ -5,7 +5,7 @@ import "time"
 // A daemon that restarts tells its peers before it goes: for H they hold what it
 // owns, and its datapath goes on. The daemon that comes goes on where this one
 // stopped (Snapshot). To the protocol that is a node that stood still for a moment,
-// with a lease of H in place of L. See docs/ownership.md, "Hold".
+// with a lease of H in place of L. See docs/agreement.md, "Hold".
 
 // MaxHold bounds what a beat may ask for.
 const MaxHold = 3 * time.Minute

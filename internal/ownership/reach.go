@@ -9,7 +9,7 @@ import (
 // clients, too, may not reach it, or not get its answers. Without a second path
 // it hears nobody and finds all silent; with one it knows better. Which side of
 // a break that is, all nodes judge by the same facts, so that one side goes on.
-// See docs/ownership.md, "A second path".
+// See docs/agreement.md, "A second path".
 
 // side is what a node sees of a break in the service's network.
 type side struct {

@@ -105,7 +105,7 @@ func (c *checks) overlap(w *world, a, b *node, bucket int) {
 }
 
 // missed tells whether n's daemon ended to be restarted before o's began, and o finds nobody who heard
-// that it would: so o cannot know (docs/ownership.md, "Hold").
+// that it would: so o cannot know (docs/agreement.md, "Hold").
 func (w *world) missed(n, o *node) bool {
 	if n.machine != nil || n.restart.state == nil || o.machine == nil || o.started < n.restart.left {
 		return false
