@@ -48,17 +48,23 @@ func (n *Node) beginHold() {
 }
 
 // endHold: nothing is asked for any more. What was promised to be held was for a time without a
-// daemon; one that goes on has L, as at any other time, to be promised more.
+// daemon; one that goes on has L, as at any other time, to be promised more. Only a peer whose
+// own daemon is away cannot promise more.
 func (n *Node) endHold() {
 	if n.hold.since == 0 {
 		return
 	}
 	n.hold.since, n.changed = 0, true
+	for i := range n.stamps { // of beats that peers may still echo
+		n.stamps[i].hold = 0
+	}
 	usual := n.now + n.lease
 	n.leaseUntil = min(n.leaseUntil, usual)
 	n.cutLease()
 	for _, p := range n.peers {
-		p.promise, p.bound = min(p.promise, usual), min(p.bound, usual)
+		if !p.restarts() {
+			p.promise, p.bound = min(p.promise, usual), min(p.bound, usual)
+		}
 	}
 }
 
