@@ -38,7 +38,7 @@ func (n *Node) othersServe() bool {
 		if p.silent || p.left || p.unlike || p.beat.Flags&barredFlags != 0 || n.lost(p) {
 			return false
 		}
-		member := p.member() && p.mutual
+		member := p.member()
 		return p.beat.owns() && (!p.includes || member) || member && p.beat.Stage == StageActive
 	})
 }
