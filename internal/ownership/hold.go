@@ -69,13 +69,23 @@ func (n *Node) endHold() {
 }
 
 // unhold: the daemon is a new one, or goes on after all. However short that was, it has not
-// looked yet at what came meanwhile.
+// looked yet at what came meanwhile; and all have missed each other, though nobody minded.
 func (n *Node) unhold() {
 	n.setDrainTimeout(n.desk.drainTimeout)
 	if n.hold.since != 0 {
 		n.thawed = max(n.awake, 1)
+		for _, p := range n.peers {
+			n.missBack(p)
+		}
 	}
 	n.endHold()
+}
+
+// missBack: this node and a member have missed each other while one of their daemons was away.
+func (n *Node) missBack(p *peer) {
+	if p.member() {
+		n.miss(n.cfg.Self.Name, p.ref.Name)
+	}
 }
 
 // judgeHold answers Hold once all peers at hand have promised, after everything else
@@ -223,6 +233,7 @@ func (n *Node) takeHold(p *peer, old *Beat) {
 		n.note(NotePeerHold, p.ref.Name, "its daemon restarts: what it owns is held for up to %v", round(p.beat.Hold))
 	case before && !now:
 		p.echoAwake = n.awake // it has not heard this node meanwhile, and hears it now
+		n.missBack(p)
 		n.note(NotePeerHold, p.ref.Name, "is back from the restart of its daemon")
 	}
 }
