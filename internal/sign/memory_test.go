@@ -16,16 +16,7 @@ import (
 // in the next daemon.
 func TestTheNextSensorRemembers(t *testing.T) {
 	root := t.TempDir()
-	write := func(path, text string) {
-		t.Helper()
-		path = filepath.Join(root, path)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	write := writer(t, root)
 	mounted := func(options string) {
 		write("self/mountinfo", "27 1 254:0 / / "+options+" - ext4 /dev/vda1 "+options+"\n")
 	}

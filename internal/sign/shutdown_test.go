@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -23,6 +24,11 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
+// shutdownAlone is that sign as it is without configuration.
+func shutdownAlone() []config.SignInForce {
+	return slices.DeleteFunc(new(config.Config).SignsInForce(), func(s config.SignInForce) bool { return s.Name != "shutdown" })
+}
+
 // What is announced is not kept waiting for the next look.
 func TestShutdownCalls(t *testing.T) {
 	bus, err := fake.Listen(filepath.Join(t.TempDir(), "bus"))
@@ -30,13 +36,8 @@ func TestShutdownCalls(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer bus.Close()
-	var signs []config.SignInForce
-	for _, s := range new(config.Config).SignsInForce() {
-		if s.Name == "shutdown" {
-			s.Interval = 24 * time.Hour
-			signs = append(signs, s)
-		}
-	}
+	signs := shutdownAlone()
+	signs[0].Interval = 24 * time.Hour
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	New(signs, Env{Now: time.Now, Bus: bus.Address()}, func(r Report) {
@@ -154,12 +155,7 @@ func TestWhatComesBackLateLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer bus.Close()
-	var signs []config.SignInForce
-	for _, s := range new(config.Config).SignsInForce() {
-		if s.Name == "shutdown" {
-			signs = append(signs, s)
-		}
-	}
+	signs := shutdownAlone()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	bus.Stall(func() { cancel(); <-ended })

@@ -125,9 +125,9 @@ func TestSwitchedOff(t *testing.T) {
 	}
 }
 
-func TestBroken(t *testing.T) {
-	root := t.TempDir()
-	write := func(path, text string) {
+// writer writes files below a root, and the directories that they are in.
+func writer(t *testing.T, root string) func(path, text string) {
+	return func(path, text string) {
 		t.Helper()
 		path = filepath.Join(root, path)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -137,6 +137,11 @@ func TestBroken(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+func TestBroken(t *testing.T) {
+	root := t.TempDir()
+	write := writer(t, root)
 	write("proc/pressure/memory", "nonsense\n")
 	write("proc/vmstat", "oom_kill many\n")
 	write("proc/self/mountinfo", "")
