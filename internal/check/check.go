@@ -11,6 +11,7 @@ import (
 
 	"github.com/rota-cluster/rota/internal/config"
 	"github.com/rota-cluster/rota/internal/health"
+	"github.com/rota-cluster/rota/internal/turn"
 )
 
 // Outcome of one probe.
@@ -49,6 +50,11 @@ type prober interface {
 // rememberer is a prober that judges an answer by those before. What it remembers outlives it.
 type rememberer interface {
 	memory() any // a pointer, to be read and written as JSON; nil: nothing
+}
+
+// outlaster is a prober whose look may outlast it, and the Runner.
+type outlaster interface {
+	turns() *turn.Turn
 }
 
 // Runner runs checks.
@@ -95,6 +101,21 @@ func (r *Runner) Recall(check int, last Report) error {
 		return fmt.Errorf("check %s: %w", s.config.Name, err)
 	}
 	return nil
+}
+
+// Turn is had by the probe of a check that has not come back; nil if each does.
+func (r *Runner) Turn(check int) turn.Turn {
+	if p, ok := r.slots[check].prober.(outlaster); ok {
+		return *p.turns()
+	}
+	return nil
+}
+
+// Await has a check that another Runner may still be at wait for its Turn; nil changes nothing. It is for before Run.
+func (r *Runner) Await(check int, t turn.Turn) {
+	if p, ok := r.slots[check].prober.(outlaster); ok && t != nil {
+		*p.turns() = t
+	}
 }
 
 // memory of the prober, nil if it has none.

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rota-cluster/rota/internal/turn"
 )
 
 // program runs a command in a process group of its own, and kills the group
@@ -19,16 +21,22 @@ type program struct {
 	start   func(*exec.Cmd) error
 	random  func() float64
 	pending chan Outcome // of a command that could not be killed yet
+	turn    turn.Turn
 }
+
+func (p *program) turns() *turn.Turn { return &p.turn }
 
 // killWithin is how long a killed command may take to be gone.
 const killWithin = 200 * time.Millisecond
 
 func (p *program) probe(ctx context.Context) Outcome {
-	if p.pending == nil {
+	if p.pending == nil && p.turn.Take(ctx) {
 		pending := make(chan Outcome, 1)
 		p.pending = pending
-		go func() { pending <- p.run(ctx) }()
+		go func() {
+			defer p.turn.Give()
+			pending <- p.run(ctx)
+		}()
 	}
 	select {
 	case o := <-p.pending:

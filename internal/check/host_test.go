@@ -3,12 +3,14 @@ package check
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 
 	"github.com/rota-cluster/rota/internal/config"
 	"github.com/rota-cluster/rota/internal/health"
+	"github.com/rota-cluster/rota/internal/turn"
 )
 
 func TestFile(t *testing.T) {
@@ -237,11 +240,51 @@ func TestDNS(t *testing.T) {
 	expect(t, probe(t, mute), health.Leave, "not done in time")
 }
 
-// What the kernel does not let go of holds one goroutine, not one per probe.
+// What the kernel does not let go of holds one goroutine, not one per probe, nor one per Runner.
+func TestOneLookOutlastsAll(t *testing.T) {
+	for name, kind := range map[string]func(look func()) prober{
+		"bounded": func(look func()) prober { return newBounded(func() Outcome { look(); return passed("back") }) },
+		"program": func(look func()) prober {
+			return &program{args: []string{"/bin/true"}, random: rand.Float64, turn: turn.New(), start: func(c *exec.Cmd) error { look(); return c.Start() }}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			release := make(chan struct{})
+			var started atomic.Int32
+			look := func() { started.Add(1); <-release }
+			var last turn.Turn
+			for range 3 {
+				r := &Runner{slots: []*slot{{prober: kind(look)}}}
+				r.Await(0, last)
+				last = r.Turn(0)
+				for range 3 {
+					ctx, cancel := contextFor(t, 10*time.Millisecond)
+					if o := r.slots[0].prober.probe(ctx); o.Level != health.Leave {
+						t.Errorf("while it hangs: %v", o)
+					}
+					cancel()
+				}
+			}
+			if n := started.Load(); n != 1 {
+				t.Errorf("%d looks began", n)
+			}
+			close(release)
+			r := &Runner{slots: []*slot{{prober: kind(look)}}}
+			r.Await(0, last)
+			ctx, cancel := contextFor(t, 10*time.Second)
+			defer cancel()
+			if o := r.slots[0].prober.probe(ctx); o.Level != health.OK || started.Load() != 2 {
+				t.Errorf("when it hangs no more: %v, %d looks", o, started.Load())
+			}
+		})
+	}
+}
+
+// What comes back late is the answer of the next probe.
 func TestBounded(t *testing.T) {
 	release := make(chan Outcome)
 	started := 0
-	b := &bounded{do: func() Outcome { started++; return <-release }}
+	b := newBounded(func() Outcome { started++; return <-release })
 	for range 3 {
 		ctx, cancel := contextFor(t, 10*time.Millisecond)
 		expect(t, b.probe(ctx), health.Leave, "the kernel does not answer")

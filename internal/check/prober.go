@@ -13,6 +13,7 @@ import (
 	"github.com/rota-cluster/rota/internal/config"
 	"github.com/rota-cluster/rota/internal/health"
 	"github.com/rota-cluster/rota/internal/systembus"
+	"github.com/rota-cluster/rota/internal/turn"
 )
 
 func newProber(c config.Check, env Env) (prober, error) {
@@ -22,16 +23,16 @@ func newProber(c config.Check, env Env) (prober, error) {
 	case "dns":
 		return newDNS(c, env.Random)
 	case "exec":
-		return &program{args: c.Target, start: env.Start, random: env.Random}, nil
+		return &program{args: c.Target, start: env.Start, random: env.Random, turn: turn.New()}, nil
 	case "file":
-		return &bounded{do: file{path: target, absent: c.Absent}.look}, nil
+		return newBounded(file{path: target, absent: c.Absent}.look), nil
 	case "grpc":
 		return newGRPC(c, env.Now)
 	case "http", "https":
 		return newHTTP(c, env.Now)
 	case "process":
 		p := process{proc: "/proc", target: target}
-		return &bounded{do: p.look}, nil
+		return newBounded(p.look), nil
 	case "systemd":
 		return unit{bus: systembus.Address(), name: target}, nil
 	case "tcp":
@@ -100,12 +101,20 @@ func oneLine(s string) string {
 type bounded struct {
 	do      func() Outcome
 	pending chan Outcome
+	turn    turn.Turn
 }
 
+func newBounded(do func() Outcome) *bounded { return &bounded{do: do, turn: turn.New()} }
+
+func (b *bounded) turns() *turn.Turn { return &b.turn }
+
 func (b *bounded) probe(ctx context.Context) Outcome {
-	if b.pending == nil {
+	if b.pending == nil && b.turn.Take(ctx) {
 		pending := make(chan Outcome, 1)
-		go func() { pending <- b.do() }()
+		go func() {
+			defer b.turn.Give()
+			pending <- b.do()
+		}()
 		b.pending = pending
 	}
 	select {

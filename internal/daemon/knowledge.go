@@ -10,6 +10,7 @@ import (
 	"github.com/rota-cluster/rota/internal/health"
 	"github.com/rota-cluster/rota/internal/ownership"
 	"github.com/rota-cluster/rota/internal/sign"
+	"github.com/rota-cluster/rota/internal/turn"
 )
 
 // knowledge is what a ward knows, for the one that comes in its place: after a reload, or in the next daemon.
@@ -26,11 +27,14 @@ type knowledge struct {
 type knownCheck struct {
 	ID checkID
 	checkHistory
+	turn turn.Turn
 }
 
 type knownSign struct {
 	Name string
 	signHistory
+	turn  turn.Turn
+	items []string // that are looked at
 }
 
 // checkID tells which check is the same one, however often it is made and whatever must be so for it to pass.
@@ -71,11 +75,11 @@ func (w *ward) knows() knowledge {
 	k := knowledge{At: now(), Blame: health.Blame{Until: maps.Clone(w.blame.Until)}}
 	for i := range w.ofChecks {
 		c := &w.ofChecks[i]
-		k.Checks = append(k.Checks, knownCheck{w.id(c), c.checkHistory})
+		k.Checks = append(k.Checks, knownCheck{w.id(c), c.checkHistory, w.checks.Turn(i)})
 	}
 	for i := range w.ofSigns {
 		s := &w.ofSigns[i]
-		was := knownSign{s.Name, s.signHistory}
+		was := knownSign{s.Name, s.signHistory, w.signs.Turn(i), s.Items}
 		was.Targets.All = slices.Clone(s.Targets.All)
 		k.Signs = append(k.Signs, was)
 	}
@@ -85,14 +89,16 @@ func (w *ward) knows() knowledge {
 // learns takes over what was known of checks and signs that are still there. The next look at each
 // goes on from there, by the thresholds of now. It is for before run.
 func (w *ward) learns(k knowledge) {
-	checks := map[checkID]checkHistory{}
+	checks := map[checkID]knownCheck{}
 	for _, was := range k.Checks {
-		checks[was.ID] = was.checkHistory
+		checks[was.ID] = was
 	}
 	for i := range w.ofChecks {
 		c := &w.ofChecks[i]
-		c.checkHistory = checks[w.id(c)]
+		was := checks[w.id(c)]
+		c.checkHistory = was.checkHistory
 		c.Last.Check = i
+		w.checks.Await(i, was.turn)
 		last := c.Last
 		if !c.Known { // who waits for a verdict does not wait for longer than it takes
 			last.At = time.Time{}
@@ -110,6 +116,9 @@ func (w *ward) learns(k knowledge) {
 			}
 			s.signHistory = was.signHistory
 			s.Last.Sign = i
+			if slices.Equal(was.items, s.Items) {
+				w.signs.Await(i, was.turn)
+			}
 			if err := w.signs.Recall(i, s.Last.Memory); err != nil {
 				w.log.Warn("a sign begins anew", "error", err)
 			}

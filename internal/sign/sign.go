@@ -9,6 +9,7 @@ import (
 
 	"github.com/rota-cluster/rota/internal/config"
 	"github.com/rota-cluster/rota/internal/health"
+	"github.com/rota-cluster/rota/internal/turn"
 )
 
 // Roots are where the kernel's files are.
@@ -63,6 +64,7 @@ type Watcher struct {
 	env     Env
 	signs   []config.SignInForce
 	sensors []sensor
+	turns   []turn.Turn
 	report  func(Report)
 }
 
@@ -74,6 +76,7 @@ func New(signs []config.SignInForce, env Env, report func(Report)) *Watcher {
 	recent := (&together[[]event]{now: env.Now, ask: log.recent}).get
 	for _, s := range signs {
 		w.sensors = append(w.sensors, newSensor(s, env, log, recent))
+		w.turns = append(w.turns, turn.New())
 	}
 	return w
 }
@@ -136,6 +139,16 @@ func (w *Watcher) Recall(sign int, memory json.RawMessage) error {
 		return fmt.Errorf("sign %s: %w", w.signs[sign].Name, err)
 	}
 	return nil
+}
+
+// Turn is had by the look at a sign that has not come back.
+func (w *Watcher) Turn(sign int) turn.Turn { return w.turns[sign] }
+
+// Await has a sign that another Watcher may still be looking at wait for its Turn; nil changes nothing. It is for before Run.
+func (w *Watcher) Await(sign int, t turn.Turn) {
+	if t != nil {
+		w.turns[sign] = t
+	}
 }
 
 // Run looks at every sign at its interval until ctx is over.
@@ -226,25 +239,29 @@ func (w *Watcher) repeat(ctx context.Context, group []int) (pending chan []Repor
 // back, and takes the one of before.
 func (w *Watcher) look(ctx context.Context, group []int, pending chan []Report) chan []Report {
 	start := w.env.Now()
-	if pending == nil {
+	wait, stop := context.WithTimeout(ctx, patience)
+	defer stop()
+	if t := w.turns[group[0]]; pending == nil && t.Take(wait) {
 		began := make(chan []Report, 1)
-		go func() { began <- w.read(group) }()
+		go func() {
+			defer t.Give()
+			began <- w.read(group)
+		}()
 		pending = began
 	}
-	wait := time.NewTimer(patience)
-	defer wait.Stop()
 	var reports []Report
 	select {
 	case reports = <-pending:
 		pending = nil
-	case <-wait.C:
+	case <-wait.Done():
+		if ctx.Err() != nil {
+			return pending
+		}
 		now := w.env.Now()
 		mute := health.Reading{Answer: health.Broken, Text: "the kernel has not answered for more than " + patience.String()}
 		for _, i := range group {
 			reports = append(reports, Report{Sign: i, Reading: mute, At: now, Took: now.Sub(start)})
 		}
-	case <-ctx.Done():
-		return pending
 	}
 	for _, r := range reports {
 		w.report(r)
