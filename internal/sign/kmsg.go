@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,6 +28,7 @@ type kernelLog struct {
 	fd     int
 	open   bool
 	events []event // of the last memory, oldest first
+	kept   map[kernelKind]int
 }
 
 type event struct {
@@ -35,7 +37,9 @@ type event struct {
 	text string
 }
 
-func newKernelLog(roots Roots) *kernelLog { return &kernelLog{roots: roots} }
+func newKernelLog(roots Roots) *kernelLog {
+	return &kernelLog{roots: roots, kept: map[kernelKind]int{}}
+}
 
 func (l *kernelLog) records(recent func() ([]event, error), kind kernelKind) kernelRecords {
 	l.users++
@@ -98,13 +102,14 @@ func (l *kernelLog) recent() ([]event, error) {
 	}
 	first := 0
 	for first < len(l.events) && now-l.events[first].at >= memory {
+		l.kept[l.events[first].kind]--
 		first++
 	}
 	l.events = l.events[first:]
 	return l.events, nil
 }
 
-// maxEvents bounds what is kept of a log that is full of errors.
+// maxEvents bounds what is kept of each kind, of a log that is full of errors: of the newest.
 const maxEvents = 1000
 
 func (l *kernelLog) readNew() error {
@@ -140,10 +145,22 @@ func (l *kernelLog) take(text string) {
 		if err1 != nil || err2 != nil || priority>>3 != 0 {
 			continue
 		}
-		if kind := kindOf(message); kind != kindNone && len(l.events) < maxEvents {
-			l.events = append(l.events, event{kind: kind, at: time.Duration(microseconds) * time.Microsecond, text: message})
+		if kind := kindOf(message); kind != kindNone {
+			l.keep(event{kind: kind, at: time.Duration(microseconds) * time.Microsecond, text: message})
 		}
 	}
+}
+
+// keep takes an event, if need be for the oldest of its kind: errors of one kind hide none of another.
+func (l *kernelLog) keep(e event) {
+	ofKind := func(other event) bool { return other.kind == e.kind }
+	if l.kept[e.kind] == maxEvents {
+		oldest := slices.IndexFunc(l.events, ofKind)
+		l.events = slices.Delete(l.events, oldest, oldest+1)
+		l.kept[e.kind]--
+	}
+	l.events = append(l.events, e)
+	l.kept[e.kind]++
 }
 
 // uptime is the time since boot, as the records count it.
