@@ -53,7 +53,7 @@ func (w *ward) judge(own ownership.Status) conclusion {
 			sees = append(sees, n.Sees)
 		}
 	}
-	blamed := w.blame.Update(now(), sees)
+	blamed := w.blame.Update(now(), sees, w.held())
 	var lines reasons
 	for i, p := range w.pools {
 		v := health.Judge(w.findings(i), blamed)
@@ -138,6 +138,18 @@ func (w *ward) sees() (signs []string) {
 		}
 	}
 	return append(signs, targets...)
+}
+
+// held are the sights of what is outside and well again, and still counts.
+func (w *ward) held() (sights []string) {
+	for _, s := range w.ofSigns {
+		for _, t := range s.State.Targets {
+			if s.Shared && t.Level > health.OK && t.Seen == health.OK {
+				sights = append(sights, health.Sight(s.Name, t.Target))
+			}
+		}
+	}
+	return sights
 }
 
 // findings are those that concern a pool: its checks, and all signs.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -260,5 +261,24 @@ func TestACauseThatComesLate(t *testing.T) {
 		before.same(after) || !reflect.DeepEqual(before.told.Shares, after.told.Shares) ||
 		!reflect.DeepEqual(after.told.Why[1], []string{"disk_space: /var full; hence nginx: status 500"}) {
 		t.Errorf("before %+v\nafter  %+v", before, after)
+	}
+}
+
+// A target that all have lost is not held against the node that finds it last, nor by patience with it that lasts
+// longer than the blame.
+func TestWhatAllHadLostIsNoFaultWhenItIsOver(t *testing.T) {
+	w := wardOf(t, none, "hosts: {hosts: [192.0.2.9], leave: 3s, stay: 30s}")
+	w.asks(5)
+	if got := w.shares("hosts", "hosts 192.0.2.9"); !slices.Equal(got, []uint16{100, 100}) {
+		t.Errorf("lost by all: %v", got)
+	}
+	w.asks(0)
+	w.blame.Until["hosts 192.0.2.9"] = now() // the blame is over, stay is not
+	if got := w.shares(); !slices.Equal(got, []uint16{100, 100}) || w.ofSigns[w.sign("hosts")].State.Level != health.Leave {
+		t.Errorf("found again by all: %v", got)
+	}
+	w.asks(5)
+	if got := w.shares(); !slices.Equal(got, []uint16{0, 0}) {
+		t.Errorf("lost by this node alone: %v", got)
 	}
 }

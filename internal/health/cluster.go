@@ -86,7 +86,9 @@ type Blame struct {
 
 // Update takes the sights of each node now (by State.Seen, before it counts), this node's first, and
 // returns those that are to be blamed on what they are of. One node alone blames nobody: nothing depends on it.
-func (b *Blame) Update(now Time, all [][]string) []string {
+// held are the sights that are good again for this node and still count: what was not its fault does not become it
+// by being over, as it would where patience lasts longer than blame.
+func (b *Blame) Update(now Time, all [][]string, held []string) []string {
 	if b.Until == nil {
 		b.Until = map[string]Time{}
 	}
@@ -99,7 +101,7 @@ func (b *Blame) Update(now Time, all [][]string) []string {
 	}
 	var blamed []string
 	for sight, until := range b.Until {
-		if now < until {
+		if now < until || slices.Contains(held, sight) {
 			blamed = append(blamed, sight)
 		} else {
 			delete(b.Until, sight)

@@ -75,22 +75,28 @@ func TestBlame(t *testing.T) {
 	var b Blame
 	both := [][]string{{"gateway"}, {"reach", "gateway"}}
 	one := [][]string{{"gateway"}, nil}
+	none := [][]string{nil, nil}
 	for _, row := range []struct {
 		name string
 		at   time.Duration
 		sees [][]string
+		held []string
 		want []string
 	}{
-		{"one node sees it", 0, one, nil},
-		{"all see it", 1 * time.Second, both, []string{"gateway"}},
-		{"one finds it again before the others", 20 * time.Second, one, []string{"gateway"}},
-		{"but only one for long", 32 * time.Second, one, nil},
-		{"a node alone blames nobody", 40 * time.Second, both[:1], nil},
-		{"each has lost another", 41 * time.Second, [][]string{{"reach", "reach a"}, {"reach", "reach b"}}, []string{"reach"}},
-		{"all have lost the same, one another too", 80 * time.Second, [][]string{{"reach a", "reach b"}, {"reach", "reach b"}}, []string{"reach b"}},
-		{"an older version does not say which", 120 * time.Second, [][]string{{"reach a", "gateway x"}, {"reach"}}, []string{"reach a"}},
+		{"one node sees it", 0, one, nil, nil},
+		{"all see it", 1 * time.Second, both, nil, []string{"gateway"}},
+		{"one finds it again before the others", 20 * time.Second, one, nil, []string{"gateway"}},
+		{"but only one for long", 32 * time.Second, one, nil, nil},
+		{"a node alone blames nobody", 40 * time.Second, both[:1], nil, nil},
+		{"each has lost another", 41 * time.Second, [][]string{{"reach", "reach a"}, {"reach", "reach b"}}, nil, []string{"reach"}},
+		{"all have lost the same, one another too", 80 * time.Second, [][]string{{"reach a", "reach b"}, {"reach", "reach b"}}, nil, []string{"reach b"}},
+		{"an older version does not say which", 120 * time.Second, [][]string{{"reach a", "gateway x"}, {"reach"}}, nil, []string{"reach a"}},
+		{"all have found it again, and patience lasts longer than blame", 151 * time.Second, none, []string{"reach a"}, []string{"reach a"}},
+		{"for as long as it takes", 400 * time.Second, none, []string{"reach a"}, []string{"reach a"}},
+		{"then this node alone loses it", 401 * time.Second, [][]string{{"reach a"}, {"reach"}, nil}, nil, nil},
+		{"which is not blamed on it when it is over either", 410 * time.Second, none, []string{"reach a"}, nil},
 	} {
-		if got := b.Update(row.at, row.sees); !slices.Equal(got, row.want) {
+		if got := b.Update(row.at, row.sees, row.held); !slices.Equal(got, row.want) {
 			t.Errorf("%s: got %v, want %v", row.name, got, row.want)
 		}
 	}
