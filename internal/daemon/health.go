@@ -240,7 +240,9 @@ func sameTarget(a, b health.TargetState) bool {
 // text says what is seen, and which threshold it is past: of the sign, or of one of its targets.
 func (s *signSeat) text(state health.State) string {
 	text := state.Reading.Text
-	if at, ok := state.Limit.Value(); ok {
+	if at, ok := state.Limit.Value(); ok && state.Reading.Answer == health.Broken {
+		text += fmt.Sprintf("; before: %s at %s", state.Level, s.SignKind.Text(at))
+	} else if ok {
 		text += fmt.Sprintf(" (%s at %s)", state.Level, s.SignKind.Text(at))
 	}
 	if state.Held > 0 {

@@ -102,9 +102,9 @@ func TestTheNextWardKnows(t *testing.T) {
 			[]uint16{0, 0}, []uint16{0, 0}, []uint16{0, 0}},
 		{"and no longer", none, flaps, func(w *ward) { w.reads("link_flaps", 4) }, none, brief, func(w *ward) { w.reads("link_flaps", 0) },
 			[]uint16{100, 100}, []uint16{100, 100}, []uint16{100, 100}},
-		{"a sign that cannot be read any more is good again", none, flaps, func(w *ward) { w.reads("link_flaps", 4) }, none, brief, func(w *ward) {
+		{"a sign that cannot be read any more is not good again", none, flaps, func(w *ward) { w.reads("link_flaps", 4) }, none, brief, func(w *ward) {
 			w.signed(sign.Report{Sign: w.sign("link_flaps"), Reading: health.Reading{Answer: health.Broken}})
-		}, []uint16{100, 100}, []uint16{100, 100}, []uint16{100, 100}},
+		}, []uint16{0, 0}, []uint16{0, 0}, []uint16{0, 0}},
 		{"a sign leaves that is switched off", none, flaps, func(w *ward) { w.reads("link_flaps", 4) }, none, "link_flaps: off", nil,
 			[]uint16{100, 100}, []uint16{100, 100}, []uint16{100, 100}},
 		{"nearly for as long as counts", none, "memory_pressure: {for: 1h}", func(w *ward) {

@@ -47,7 +47,10 @@ func (t *Targets) Read(now Time, rule Rule, r Reading) State {
 	whole := State{Reading: r}
 	for i := range t.All {
 		w := &t.All[i]
-		one := Reading{Answer: CannotTell, Text: w.Name + ": no longer looked at"}
+		one := r
+		if r.Answer != Broken {
+			one = Reading{Answer: CannotTell, Text: w.Name + ": no longer looked at"}
+		}
 		if j := slices.IndexFunc(r.Targets, func(x Target) bool { return x.Name == w.Name }); j >= 0 {
 			one = Reading{Value: r.Targets[j].Value, Text: r.Targets[j].Text}
 		}

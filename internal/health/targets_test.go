@@ -61,6 +61,10 @@ func TestTargetsAreToldByTheWorst(t *testing.T) {
 	if got.Level != Leave || got.Since != 2*time.Second || got.Held != time.Minute || got.Seen != OK {
 		t.Errorf("%+v", got)
 	}
+	got = all.Read(2*time.Minute, rule, Reading{Answer: Broken, Text: "no socket"})
+	if got.Level != Leave || len(got.Targets) != 2 || got.Targets[1].Level != Leave || got.Targets[1].Reading.Text != "no socket" {
+		t.Errorf("what cannot be asked is not good again: %+v", got)
+	}
 	if got := new(Targets).Read(0, rule, Reading{Answer: CannotTell, Text: "no default route"}); got.Level != OK || got.Reading.Text != "no default route" {
 		t.Errorf("%+v", got)
 	}

@@ -31,19 +31,29 @@ type Watch struct {
 	Ladder ladder
 	Past   [Leave + 1]bool // the readings have been past the level's limit,
 	From   [Leave + 1]Time // since then
+	Looked Time            // when it was read last, 0: never
 }
 
 // Unseen: for so long nobody has looked. That counts neither as past a limit nor as good.
 func (w *Watch) Unseen(gap time.Duration) {
 	w.Ladder.unseen(gap)
+	if w.Looked > 0 {
+		w.Looked += gap
+	}
 	for level := range w.From {
 		w.From[level] += gap
 	}
 }
 
-// Read takes a reading. One without a value is no evidence of illness.
+// Read takes a reading. One without a value is no evidence of illness; one that should have a value
+// is none that it is over either, as if nobody had looked: a host that stalls answers late, or not at all.
 func (w *Watch) Read(now Time, rule Rule, r Reading) State {
 	limits := [...]Limit{OK: {}, Warn: rule.Warn, Leave: rule.Leave}
+	if r.Answer == Broken && w.Looked > 0 {
+		w.Unseen(now - w.Looked)
+		return State{Level: w.Ladder.Level, Since: w.Ladder.Since, Limit: limits[w.Ladder.Level], Reading: r}
+	}
+	w.Looked = max(now, 1)
 	seen, rise, keep := OK, OK, OK
 	for level := Warn; level <= Leave; level++ {
 		limit := limits[level]

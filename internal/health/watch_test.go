@@ -49,7 +49,12 @@ func TestWatch(t *testing.T) {
 		{"no value makes nobody ill", Rule{Low: true, Warn: At(10)},
 			[]Reading{{Answer: CannotTell}, {Answer: SwitchedOff}, {Answer: Broken}}, "ooo"},
 		{"no value is no evidence that it lasts", Rule{Warn: At(10), Stay: time.Second},
-			[]Reading{{Value: 10}, {Answer: Broken}, {Answer: Broken}}, "wwo"},
+			[]Reading{{Value: 10}, {Answer: CannotTell}, {Answer: CannotTell}}, "wwo"},
+		{"what cannot be read is not good again, nor does stay go on", Rule{Warn: At(10), Stay: 2 * time.Second},
+			[]Reading{{Value: 10}, {}, {Answer: Broken}, {Answer: Broken}, {Answer: Broken}, {}, {}}, "wwwwwwo"},
+		{"nor does for, nor does it begin anew: a host that stalls answers late", Rule{Leave: At(10), For: 3 * time.Second},
+			[]Reading{{Value: 10}, {Answer: Broken}, {Value: 10}, {Answer: Broken}, {Value: 10}, {Value: 10}}, "oooool"},
+		{"what never could be read is well", Rule{Warn: At(10)}, []Reading{{Answer: Broken}, {Answer: Broken}}, "oo"},
 		{"a second fall is kept five seconds", Rule{Warn: At(10)}, values(10, 0, 10, 0, 0, 0, 0, 0, 0), "wowwwwwwo"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
