@@ -235,13 +235,23 @@ func (w *Watcher) repeat(ctx context.Context, group []int) (pending chan []Repor
 	}
 }
 
+// turnOf a group is that of the first sign that is looked at: one that is off has none of an earlier Watcher's.
+func (w *Watcher) turnOf(group []int) turn.Turn {
+	for _, i := range group {
+		if _, fixed := w.sensors[i].(constant); !fixed {
+			return w.turns[i]
+		}
+	}
+	return w.turns[group[0]]
+}
+
 // look reads the signs of a group beside the caller; it returns the read that has not come
 // back, and takes the one of before.
 func (w *Watcher) look(ctx context.Context, group []int, pending chan []Report) chan []Report {
 	start := w.env.Now()
 	wait, stop := context.WithTimeout(ctx, patience)
 	defer stop()
-	if t := w.turns[group[0]]; pending == nil && t.Take(wait) {
+	if t := w.turnOf(group); pending == nil && t.Take(wait) {
 		began := make(chan []Report, 1)
 		go func() {
 			defer t.Give()
