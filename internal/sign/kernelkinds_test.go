@@ -93,3 +93,20 @@ func TestAFullLogHidesNoOtherKind(t *testing.T) {
 		t.Errorf("%d are said to be kept", n)
 	}
 }
+
+// The clock of the records goes wrong as the months pass; the daemon sees for itself when they come.
+func TestTheClockOfTheRecordsMayBeWrong(t *testing.T) {
+	root := t.TempDir()
+	write := writer(t, root)
+	write("uptime", "100000.00 1.00\n")
+	write("kmsg", fmt.Sprintf("3,1,%d,-;I/O error, dev sda, sector 8\n", 90_000_000_000))
+	log := newKernelLog(Roots{Proc: root, Dev: root})
+	records := log.records(log.recent, kindIOError)
+	defer records.close()
+	expect(t, "long before", records.read(), health.Measured, 0, "")
+	write("uptime", "100100.00 1.00\n")
+	write("kmsg", fmt.Sprintf("3,1,%d,-;I/O error, dev sda, sector 8\n3,2,%d,-;I/O error, dev sda, sector 9\n", 90_000_000_000, 90_100_000_000))
+	expect(t, "by a clock that is slow", records.read(), health.Measured, 1, "sector 9")
+	write("uptime", "100701.00 1.00\n")
+	expect(t, "ten minutes later", records.read(), health.Measured, 0, "")
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,6 +28,7 @@ type kernelLog struct {
 	users  int // who will still close it
 	fd     int
 	open   bool
+	caught bool    // all that was kept before has been read
 	events []event // of the last memory, oldest first
 	kept   map[kernelKind]int
 }
@@ -97,9 +99,10 @@ func (l *kernelLog) recent() ([]event, error) {
 		}
 		l.open = true
 	}
-	if err := l.readNew(); err != nil {
+	if err := l.readNew(now); err != nil {
 		return nil, err
 	}
+	l.caught = true
 	first := 0
 	for first < len(l.events) && now-l.events[first].at >= memory {
 		l.kept[l.events[first].kind]--
@@ -112,7 +115,7 @@ func (l *kernelLog) recent() ([]event, error) {
 // maxEvents bounds what is kept of each kind, of a log that is full of errors: of the newest.
 const maxEvents = 1000
 
-func (l *kernelLog) readNew() error {
+func (l *kernelLog) readNew(now time.Duration) error {
 	buffer := make([]byte, 8192) // more than a record can have
 	for {
 		n, err := unix.Read(l.fd, buffer)
@@ -123,14 +126,17 @@ func (l *kernelLog) readNew() error {
 		case err != nil:
 			return &fs.PathError{Op: "read", Path: "kmsg", Err: err}
 		default:
-			l.take(string(buffer[:n]))
+			l.take(now, string(buffer[:n]))
 		}
 	}
 }
 
 // take judges records: "6,1234,5678901,-;text", and lines of properties that
 // begin with a space. /Documentation/ABI/testing/dev-kmsg.
-func (l *kernelLog) take(text string) {
+//
+// Their time is of a clock that nobody disciplines and that may stand while the host sleeps: after months it is minutes off.
+// So it tells the age only of what the daemon was not there to see.
+func (l *kernelLog) take(now time.Duration, text string) {
 	for line := range strings.Lines(text) {
 		head, message, ok := strings.Cut(strings.TrimRight(line, "\n"), ";")
 		if !ok || strings.HasPrefix(line, " ") {
@@ -145,8 +151,12 @@ func (l *kernelLog) take(text string) {
 		if err1 != nil || err2 != nil || priority>>3 != 0 {
 			continue
 		}
+		at := now
+		if !l.caught {
+			at = min(now, time.Duration(microseconds)*time.Microsecond)
+		}
 		if kind := kindOf(message); kind != kindNone {
-			l.keep(event{kind: kind, at: time.Duration(microseconds) * time.Microsecond, text: message})
+			l.keep(event{kind: kind, at: at, text: message})
 		}
 	}
 }
@@ -171,8 +181,8 @@ func uptime(proc string) (time.Duration, error) {
 	}
 	word, _, _ := strings.Cut(string(text), " ")
 	seconds, err := strconv.ParseFloat(word, 64)
-	if err != nil {
-		return 0, fmt.Errorf("uptime: %w", err)
+	if err != nil || !(0 <= seconds && seconds <= math.MaxInt64/float64(time.Second)) { // NaN is not either
+		return 0, fmt.Errorf("uptime is %q, which is no time", word)
 	}
 	return time.Duration(seconds * float64(time.Second)), nil
 }
