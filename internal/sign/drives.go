@@ -1,7 +1,9 @@
 package sign
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -49,9 +51,14 @@ func (d drives) ask() (found []drive, err error) {
 		found = append(found, drive{name, report.trouble(), int(report.used)})
 	}
 	for _, path := range d.glob("block/mmcblk*") {
-		if one, ok := emmc(path); ok {
-			found = append(found, one)
+		one, err := emmc(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // an SD card, or an old eMMC
 		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", filepath.Base(path), err)
+		}
+		found = append(found, one)
 	}
 	return found, nil
 }
@@ -65,22 +72,34 @@ func (d drives) glob(pattern string) []string {
 	return paths
 }
 
-// emmc: JESD84-B51, DEVICE_LIFE_TIME_EST in tenths, PRE_EOL_INFO.
-func emmc(path string) (drive, bool) {
+// emmc: JESD84-B51, DEVICE_LIFE_TIME_EST in tenths of two kinds of memory, PRE_EOL_INFO; 0 is "not defined".
+func emmc(path string) (drive, error) {
 	one := drive{name: filepath.Base(path), wear: -1}
 	text, err := os.ReadFile(filepath.Join(path, "device/life_time"))
 	if err != nil {
-		return one, false // an SD card, or an old eMMC
+		return one, err
 	}
-	for word := range strings.FieldsSeq(string(text)) {
-		if n, err := strconv.ParseUint(word, 0, 8); err == nil && n > 0 {
+	words := strings.Fields(string(text))
+	for _, word := range words {
+		n, err := strconv.ParseUint(word, 0, 8)
+		if err != nil {
+			return one, fmt.Errorf("its life time is %q, %w", word, errNoNumber)
+		}
+		if n > 0 {
 			one.wear = max(one.wear, int(n)*10)
 		}
 	}
-	if eol, err := readUint(filepath.Join(path, "device/pre_eol_info")); err == nil && eol > 1 {
+	if len(words) == 0 {
+		return one, errors.New("its life time is empty")
+	}
+	eol, err := readUint(filepath.Join(path, "device/pre_eol_info"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return one, err
+	}
+	if eol > 1 {
 		one.trouble = "its spare blocks are nearly used up"
 	}
-	return one, true
+	return one, nil
 }
 
 const noDrives = "no NVMe, SATA or eMMC disk here"

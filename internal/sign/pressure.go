@@ -23,6 +23,9 @@ func (p pressure) read() health.Reading {
 		return unreadable(err, "this kernel has no pressure stall information (CONFIG_PSI, psi=1)")
 	}
 	value, err := average(string(text), p.kind)
+	if err == nil && !(0 <= value && value <= 100) { // NaN is not either
+		err = fmt.Errorf("avg10 is %v, which is no part of the time", value)
+	}
 	if err != nil {
 		return broken(fmt.Errorf("%s: %w", path, err))
 	}

@@ -39,15 +39,26 @@ func unreadable(err error, missing string) health.Reading {
 	return broken(err)
 }
 
+var errNoNumber = errors.New("which is no number")
+
 // readUint reads a file that holds one number.
 func readUint(path string) (uint64, error) {
+	return readNumber(path, strconv.ParseUint)
+}
+
+// readInt reads one that may be below zero.
+func readInt(path string) (int64, error) {
+	return readNumber(path, strconv.ParseInt)
+}
+
+func readNumber[T any](path string, parse func(string, int, int) (T, error)) (n T, err error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return 0, err
+		return n, err
 	}
-	n, err := strconv.ParseUint(strings.TrimSpace(string(text)), 0, 64)
-	if err != nil {
-		return 0, fmt.Errorf("%s holds %q, which is no number", path, strings.TrimSpace(string(text)))
+	word := strings.TrimSpace(string(text))
+	if n, err = parse(word, 0, 64); err != nil {
+		return n, fmt.Errorf("%s holds %q, %w", path, word, errNoNumber)
 	}
 	return n, nil
 }

@@ -1,6 +1,7 @@
 package sign
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -18,17 +19,23 @@ func (t temperature) read() health.Reading {
 	if err != nil {
 		return broken(fmt.Errorf("hwmon: %w", err))
 	}
-	least := cannotTell("no sensor here has a critical temperature")
+	least := cannotTell("no sensor here tells how near it is to a critical temperature")
 	found := false
 	for _, file := range criticals {
 		input := strings.TrimSuffix(file, "_crit") + "_input"
-		critical, err := readUint(file)
-		if err != nil || critical == 0 || critical > 200_000 {
+		critical, err := readInt(file)
+		if errors.Is(err, errNoNumber) {
+			return broken(err)
+		}
+		if err != nil || critical <= 0 || critical > 200_000 {
 			continue // some chips give nonsense for what they do not know
 		}
-		now, err := readUint(input)
+		now, err := readInt(input)
+		if errors.Is(err, errNoNumber) {
+			return broken(err)
+		}
 		if err != nil {
-			continue // a part that sleeps gives no reading, or it is below zero
+			continue // a part that sleeps gives no reading
 		}
 		margin := (float64(critical) - float64(now)) / 1000
 		if !found || margin < least.Value {

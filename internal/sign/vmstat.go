@@ -1,6 +1,7 @@
 package sign
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,8 +18,12 @@ func vmstat(proc string, names ...string) (sum uint64, found bool, err error) {
 	if err != nil {
 		return 0, false, err
 	}
+	counters := 0
 	for line := range strings.Lines(string(text)) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		name, value, two := strings.Cut(strings.TrimSpace(line), " ")
+		if two {
+			counters++
+		}
 		for _, want := range names {
 			if name != want {
 				continue
@@ -29,6 +34,9 @@ func vmstat(proc string, names ...string) (sum uint64, found bool, err error) {
 			}
 			sum, found = sum+n, true
 		}
+	}
+	if counters == 0 {
+		return 0, false, errors.New("vmstat holds no counters")
 	}
 	return sum, found, nil
 }
