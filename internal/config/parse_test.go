@@ -331,6 +331,8 @@ func TestRefusals(t *testing.T) {
 		{"a sign that is not one", swap("signs: {memory_presure: {warn: 5}}"), "signs.memory_presure: is not a sign; did you mean memory_pressure?"},
 		{"a sign with a threshold of another unit", swap("signs: {memory_pressure: {warn: 5s}}"), `signs.memory_pressure.warn: "5s" is not a threshold of memory_pressure; write e.g. "10%" or off`},
 		{"a sign with a percentage that is never reached", swap("signs: {disk_space: {warn: 120%}}"), `signs.disk_space.warn: 120% is never reached; write at most 100%, or off`},
+		{"a threshold that is no number", swap("signs: {memory_pressure: {warn: NaN}}"), `signs.memory_pressure.warn: "NaN" is not a threshold of memory_pressure`},
+		{"a sign that always leaves", swap("signs: {memory_pressure: {warn: off, leave: 0}}"), `signs.memory_pressure.leave: 0% is always reached; write e.g. "10%", or off`},
 		{"a sign that leaves first", swap("signs: {memory_pressure: {leave: 5}}"), "signs.memory_pressure: leaves at 5% before it warns at 10%"},
 		{"a sign that leaves first, where little is bad", swap("signs: {certificates: {leave: 30d}}"), "signs.certificates: leaves at 30d before it warns at 14d"},
 		{"a sign with another's list", swap("signs: {gateway: {hosts: [192.0.2.1]}}"), "signs.gateway.hosts: unknown; write for, leave, stay, warn or warn_weight"},

@@ -80,12 +80,16 @@ func readLimit(v value, kind SignKind) *health.Limit {
 		return nil
 	}
 	n, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(word, kind.Unit)), 64)
-	if err != nil || n < 0 || n > 1e9 {
+	if err != nil || !(0 <= n && n <= 1e9) { // NaN is not either
 		v.fail("%q is not a threshold of %s; write %s or off", clip(word), kind.Name, example)
 		return nil
 	}
 	if kind.Unit == "%" && n > kind.most() {
 		v.fail("%s is never reached; write at most %s, or off", kind.Text(n), kind.Text(kind.most()))
+		return nil
+	}
+	if n == 0 && !kind.Rule.Low {
+		v.fail("%s is always reached; write %s, or off", kind.Text(n), example)
 		return nil
 	}
 	limit := health.At(n)
