@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"unsafe"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -43,6 +44,8 @@ func TestWhatTheHostDoesNotAllow(t *testing.T) {
 		{what: "no right to find programs", confine: without(unix.CAP_SYS_ADMIN), says: []string{"CAP_SYS_ADMIN"}},
 		{what: "no right to change interfaces", confine: without(unix.CAP_NET_ADMIN), says: []string{"CAP_NET_ADMIN"}},
 		{what: "no right to packet sockets", confine: without(unix.CAP_NET_RAW), says: []string{"CAP_NET_RAW"}},
+		{what: "a kernel without BPF", confine: refusing(unix.SYS_BPF, unix.ENOSYS), says: []string{"no BPF", "Linux 5.15", "CONFIG_BPF_SYSCALL"}},
+		{what: "a filter that forbids BPF", confine: refusing(unix.SYS_BPF, unix.EPERM), says: []string{"may not use BPF", "seccomp"}},
 		{what: "root of a user namespace only", attr: rootless, says: []string{"user namespace"}},
 
 		{what: "no such interface", change: func(s *settings) { s.iface = "eth7" }, says: []string{"eth7", "no such interface", first, second}},
@@ -57,6 +60,7 @@ func TestWhatTheHostDoesNotAllow(t *testing.T) {
 		{what: "a key that others may read", prepare: key("open", "", 0o640), says: []string{"0640", "chmod 600"}},
 		{what: "a key that is none", prepare: key("bad", "secret\n", 0o600), says: []string{"base64", "rota key generate"}},
 		{what: "a key that is too short", prepare: key("short", "c2VjcmV0\n", 0o600), says: []string{"6 bytes", "rota key generate"}},
+		{what: "a key that is empty", prepare: key("empty", "\n", 0o600), says: []string{"empty", "rota key generate"}},
 		{what: "a key that is a folder", change: func(s *settings) { s.key = "/tmp" }, says: []string{"not a regular file"}},
 
 		{what: "somebody else's program at XDP", prepare: foreignXDP, change: func(s *settings) { s.datapath = "xdp" },
@@ -98,6 +102,11 @@ func TestWhatTheConfigurationSaysWrong(t *testing.T) {
 		r.code = 2
 		t.Run(r.what, func(t *testing.T) { m.refuse(t, r) })
 	}
+	t.Run("a file that never ends", func(t *testing.T) {
+		fifo := m.path("fifo.yaml")
+		must(t, unix.Mkfifo(fifo, 0o600))
+		expectRefusal(t, m.attempt(t, nil, nil, "run", "--config", fifo), 2, []string{fifo, "not a regular file"})
+	})
 	t.Run("no file", func(t *testing.T) {
 		o := m.attempt(t, nil, nil, "run", "--config", m.path("none.yaml"))
 		expectRefusal(t, o, 2, []string{m.path("none.yaml")})
@@ -163,6 +172,21 @@ func without(capabilities ...uintptr) func() error {
 			}
 		}
 		return nil
+	}
+}
+
+// refusing has a system call fail on the calling thread and in all that it starts
+// (seccomp(2)): as on a kernel that was built without it, or in a container.
+func refusing(call uint32, errno syscall.Errno) func() error {
+	return func() error {
+		filter := []unix.SockFilter{
+			{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0 /* seccomp_data.nr */},
+			{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: call},
+			{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(errno)},
+			{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+		}
+		program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+		return unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0)
 	}
 }
 

@@ -50,5 +50,16 @@ func checkPrivileges() error {
 		return fmt.Errorf("root without %s cannot attach BPF programs and take them off again: allow it (systemd: CapabilityBoundingSet, containers: cap-add)",
 			strings.Join(missing, " and "))
 	}
+	return checkBPF()
+}
+
+// checkBPF asks for a command of bpf(2) that there is not: EINVAL, where there is BPF.
+func checkBPF() error {
+	switch _, _, errno := unix.Syscall(unix.SYS_BPF, ^uintptr(0), 0, 0); errno {
+	case unix.ENOSYS:
+		return errors.New("this kernel has no BPF: rota needs Linux 5.15 or newer with CONFIG_BPF_SYSCALL")
+	case unix.EPERM, unix.EACCES:
+		return errors.New("this process may not use BPF, though it is root: allow bpf(2) in the seccomp filter (systemd: SystemCallFilter, containers: security-opt) or security module that forbids it")
+	}
 	return nil
 }

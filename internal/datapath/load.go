@@ -10,6 +10,8 @@ import (
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/features"
 	"github.com/cilium/ebpf/rlimit"
+
+	"github.com/rota-cluster/rota/internal/netcfg"
 )
 
 // xdpHasFrags is BPF_F_XDP_HAS_FRAGS of include/uapi/linux/bpf.h: the program
@@ -78,7 +80,7 @@ func load(o Options, existing map[string]*ebpf.Map, k kernel) (*Datapath, error)
 		return nil, err
 	}
 	if err := rlimit.RemoveMemlock(); err != nil {
-		return nil, fmt.Errorf("raise the limit of locked memory (are you root?): %w", err)
+		return nil, fmt.Errorf("raise the limit of locked memory: %w", err)
 	}
 	room := roomFor(o.Pools)
 	if tables := existing[rotaMapRotaTables]; tables != nil {
@@ -238,16 +240,20 @@ func buildSpec(o Options, room uint32, k kernel) (*ebpf.CollectionSpec, error) {
 // which came with it, gives itself frames (all Linux 5.18).
 func multiBuffer() bool { return features.HaveProgramHelper(ebpf.XDP, asm.FnXdpLoadBytes) == nil }
 
-// explainLoad says what to do when the kernel refuses the programs.
-func explainLoad(err error) error {
+// explainLoad says why the kernel refuses the programs.
+func explainLoad(err error) error { return explainRefusal(err, netcfg.KernelBefore(5, 15)) }
+
+func explainRefusal(err error, old bool) error {
 	var refused *ebpf.VerifierError
 	switch {
+	case old:
+		return fmt.Errorf("load the BPF programs: this kernel is too old, rota needs Linux 5.15 or newer: %w", err)
 	case errors.As(err, &refused):
-		return fmt.Errorf("load the BPF programs: this kernel's verifier refuses them (rota needs Linux 5.15): %w", err)
+		return fmt.Errorf("load the BPF programs: this kernel's verifier refuses them: %w", err)
 	case errors.Is(err, ebpf.ErrNotSupported):
-		return fmt.Errorf("load the BPF programs: this kernel lacks what they need (Linux 5.15 with CONFIG_BPF_SYSCALL): %w", err)
+		return fmt.Errorf("load the BPF programs: this kernel was built without what they need: %w", err)
 	default:
-		return fmt.Errorf("load the BPF programs (needs root): %w", err)
+		return fmt.Errorf("load the BPF programs: %w", err)
 	}
 }
 

@@ -9,16 +9,19 @@ import (
 
 // keepsMarks: IFA_PROTO came with Linux 5.18. A release that cannot be read
 // counts as new, so that nothing without a mark is taken for rota's.
-func keepsMarks() bool {
+func keepsMarks() bool { return !KernelBefore(5, 18) }
+
+// KernelBefore tells whether this kernel is older. One whose release cannot be read is not.
+func KernelBefore(major, minor int) bool {
 	var name unix.Utsname
 	if unix.Uname(&name) != nil {
-		return true
+		return false
 	}
-	var major, minor int
-	if _, err := fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &major, &minor); err != nil {
-		return true
+	var x, y int
+	if _, err := fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &x, &y); err != nil {
+		return false
 	}
-	return major > 5 || major == 5 && minor >= 18
+	return x < major || x == major && y < minor
 }
 
 func interfaceName(index int) (string, error) {
