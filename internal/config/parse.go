@@ -14,9 +14,10 @@ import (
 	"github.com/rota-cluster/rota/internal/ownership"
 )
 
-// Load reads a file for the daemon: Parse, and the hostname for a node without a name.
+// Load reads a file for the daemon, which will read it again: Parse, and the hostname for
+// a node without a name.
 func Load(path string) (*Config, error) {
-	data, err := os.ReadFile(path)
+	data, err := ReadFile(path)
 	if err != nil {
 		return nil, &Error{File: path, Msg: "cannot be read: " + cause(err)}
 	}

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/rota-cluster/rota/internal/flowhash"
 	"github.com/rota-cluster/rota/internal/health"
 	"github.com/rota-cluster/rota/internal/ownership"
@@ -422,6 +424,14 @@ func TestLoad(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := Load(dir + "/none.yaml"); err == nil || err.Error() != dir+"/none.yaml: cannot be read: no such file or directory" {
 		t.Errorf("got %v", err)
+	}
+	if err := unix.Mkfifo(dir+"/fifo", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, endless := range []string{dir + "/fifo", "/dev/zero"} {
+		if _, err := Load(endless); err == nil || err.Error() != endless+": cannot be read: not a regular file" {
+			t.Errorf("got %v", err)
+		}
 	}
 	path := dir + "/rota.yaml"
 	if err := os.WriteFile(path, []byte(minimal), 0o600); err != nil {

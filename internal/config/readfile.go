@@ -14,7 +14,7 @@ const mostRead = 16 << 20
 
 var errNotRegular = errors.New("not a regular file")
 
-// ReadFile reads a file that a configuration names. It never waits for somebody to write, as
+// ReadFile reads a configuration or a file that one names. It never waits for somebody to write, as
 // the reading of a FIFO does, and does not read without end: what is not a regular file is not opened.
 func ReadFile(path string) ([]byte, error) {
 	refuse := func(err error) ([]byte, error) { return nil, &fs.PathError{Op: "read", Path: path, Err: err} }
