@@ -45,12 +45,13 @@ type keeper struct {
 	// judge hands over for a reason, or with "" ends that.
 	judge func(why string) error
 
-	dampers map[string]*damper
-	ways    map[netip.Addr]netip.Addr // a neighbour to which there once was a way; by shared address
-	failing map[string]string         // what could not be put back, and why
-	missing []string                  // in this look
-	broken  string                    // what is wrong with the guards of other interfaces
-	foreign []string                  // addresses of ours that somebody else has added too
+	receptions *netcfg.Receptions // of run
+	dampers    map[string]*damper
+	ways       map[netip.Addr]netip.Addr // a neighbour to which there once was a way; by shared address
+	failing    map[string]string         // what could not be put back, and why
+	missing    []string                  // in this look
+	broken     string                    // what is wrong with the guards of other interfaces
+	foreign    []string                  // addresses of ours that somebody else has added too
 
 	link  netcfg.Link // by the last look at all
 	allAt time.Time   // when that was
@@ -69,6 +70,11 @@ func newKeeper(h *host, log *slog.Logger, tell func(string), judge func(string) 
 
 // run looks at the host whenever something changed, and now and then, until ctx is done.
 func (k *keeper) run(ctx context.Context) error {
+	var err error
+	if k.receptions, err = netcfg.OpenReceptions(); err != nil {
+		return err
+	}
+	defer k.receptions.Close()
 	watcher, err := netcfg.NewWatcher()
 	if err != nil {
 		return err
@@ -91,7 +97,7 @@ func (k *keeper) run(ctx context.Context) error {
 		}
 		looked := time.Now()
 		pause := min(lookShare*looked.Sub(began), lookLongest)
-		tick.Reset(max(lookEach, pause))
+		tick.Reset(max(untilNextLook(looked), pause))
 		var rested <-chan time.Time // after a change; what else changes meanwhile is seen by the same look
 		for again := false; !again; {
 			select {
@@ -108,6 +114,16 @@ func (k *keeper) run(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// untilNextLook is such that looks are at whole multiples of lookEach, as those at signs are of
+// their intervals (sign.Watcher): to wake up costs more than most looks.
+func untilNextLook(now time.Time) time.Duration {
+	left := lookEach - time.Duration(now.UnixNano())%lookEach
+	if left < lookEach/2 { // this look was for another reason, or early by a clock that is being set
+		left += lookEach
+	}
+	return left
 }
 
 // look puts back what is missing. told: the kernel told of a change, and interfaces may
@@ -205,7 +221,7 @@ func (k *keeper) withdraw(link netcfg.Link) {
 func (k *keeper) keepReception(now time.Time, link netcfg.Link, p config.Pool) {
 	r := netcfg.Reception{MAC: p.ClusterMAC(k.host.cfg().Cluster), Group: p.Group(k.host.cfg().Cluster)}
 	var missing []string
-	has, err := netcfg.Receives(link, r.MAC)
+	has, err := k.receptions.Has(link, r.MAC)
 	if err == nil && !has {
 		missing = append(missing, fmt.Sprintf("the reception of %s on %s", r.MAC, link.Name))
 	}

@@ -53,3 +53,21 @@ func TestADamper(t *testing.T) {
 		t.Errorf("after a failure: paused until %v", d.until.Sub(start))
 	}
 }
+
+// Looks come at whole multiples of their interval, and none right after another.
+func TestLooksAreAtTheSameMoments(t *testing.T) {
+	rows := []struct {
+		words    string
+		at, left time.Duration
+	}{
+		{"on time", 0, lookEach},
+		{"a little late", time.Millisecond, lookEach - time.Millisecond},
+		{"early by a clock that was set", lookEach - time.Millisecond, lookEach + time.Millisecond},
+		{"for another reason, between", lookEach / 2, lookEach / 2},
+	}
+	for _, row := range rows {
+		if left := untilNextLook(time.Unix(1700000000, int64(row.at))); left != row.left {
+			t.Errorf("%s: in %v, want %v", row.words, left, row.left)
+		}
+	}
+}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"runtime"
 	"slices"
 	"strconv"
@@ -67,11 +66,29 @@ func StopReceiving(link Link, mac net.HardwareAddr) error {
 	return nil
 }
 
-// Receives says whether the interface's list of further addresses has this MAC
+// Receptions tells what interfaces receive, as often as one likes. For one goroutine.
+type Receptions struct {
+	groups int // /proc/net/dev_mcast, kept open: to look it up costs more than to read it
+	text   []byte
+}
+
+// OpenReceptions is for this thread's network namespace.
+func OpenReceptions() (*Receptions, error) {
+	f, err := unix.Open("/proc/thread-self/net/dev_mcast", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("list the MACs that are received: %w", err)
+	}
+	return &Receptions{groups: f, text: make([]byte, 4096)}, nil
+}
+
+// Close closes the file.
+func (r *Receptions) Close() error { return unix.Close(r.groups) }
+
+// Has says whether the interface's list of further addresses has this MAC
 // for good, as Receive adds it. Memberships of groups and sockets do not count.
-func Receives(link Link, mac net.HardwareAddr) (bool, error) {
+func (r *Receptions) Has(link Link, mac net.HardwareAddr) (bool, error) {
 	if isGroup(mac) {
-		return receivesGroup(link, mac)
+		return r.hasGroup(link, mac)
 	}
 	entries, err := dump(func() ([]netlink.Neigh, error) { return netlink.NeighList(link.Index, unix.AF_BRIDGE) })
 	if err != nil {
@@ -87,10 +104,10 @@ func Receives(link Link, mac net.HardwareAddr) (bool, error) {
 	return false, nil
 }
 
-// receivesGroup reads the table of the thread's own namespace: a listing by
-// netlink has a bridge's learned addresses instead, and tells no change either.
-func receivesGroup(link Link, mac net.HardwareAddr) (bool, error) {
-	text, err := os.ReadFile("/proc/thread-self/net/dev_mcast")
+// hasGroup reads the kernel's table: a listing by netlink has a bridge's learned
+// addresses instead, and tells no change either.
+func (r *Receptions) hasGroup(link Link, mac net.HardwareAddr) (bool, error) {
+	text, err := r.read()
 	if err != nil {
 		return false, fmt.Errorf("list the MACs that %s receives: %w", link.Name, err)
 	}
@@ -103,6 +120,25 @@ func receivesGroup(link Link, mac net.HardwareAddr) (bool, error) {
 		}
 	}
 	return false, nil
+}
+
+// read reads the whole table.
+func (r *Receptions) read() ([]byte, error) {
+	for have := 0; ; {
+		n, err := unix.Pread(r.groups, r.text[have:], int64(have))
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return nil, err
+		case n == 0:
+			return r.text[:have], nil
+		default:
+			have += n
+		}
+		if have == len(r.text) {
+			r.text = append(r.text, make([]byte, len(r.text))...)
+		}
+	}
 }
 
 // Joined says whether the interface is in the reception's group, if it has one.

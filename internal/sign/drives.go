@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -39,7 +38,7 @@ func (d drives) ask() (found []drive, err error) {
 		found = append(found, drive{filepath.Base(path), log.trouble(), log.used()})
 	}
 	for _, path := range d.glob("block/sd*") {
-		vendor, err := os.ReadFile(filepath.Join(path, "device/vendor"))
+		vendor, err := readFile(filepath.Join(path, "device/vendor"))
 		if err != nil || strings.TrimSpace(string(vendor)) != "ATA" {
 			continue // not a SATA disk: nothing to ask
 		}
@@ -75,7 +74,7 @@ func (d drives) glob(pattern string) []string {
 // emmc: JESD84-B51, DEVICE_LIFE_TIME_EST in tenths of two kinds of memory, PRE_EOL_INFO; 0 is "not defined".
 func emmc(path string) (drive, error) {
 	one := drive{name: filepath.Base(path), wear: -1}
-	text, err := os.ReadFile(filepath.Join(path, "device/life_time"))
+	text, err := readFile(filepath.Join(path, "device/life_time"))
 	if err != nil {
 		return one, err
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -175,7 +174,7 @@ func (l *kernelLog) keep(e event) {
 
 // uptime is the time since boot, as the records count it.
 func uptime(proc string) (time.Duration, error) {
-	text, err := os.ReadFile(filepath.Join(proc, "uptime"))
+	text, err := readFile(filepath.Join(proc, "uptime"))
 	if err != nil {
 		return 0, err
 	}

@@ -2,7 +2,6 @@ package sign
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -18,7 +17,7 @@ type pressure struct {
 
 func (p pressure) read() health.Reading {
 	path := filepath.Join(p.proc, "pressure", p.resource)
-	text, err := os.ReadFile(path)
+	text, err := readFile(path)
 	if err != nil {
 		return unreadable(err, "this kernel has no pressure stall information (CONFIG_PSI, psi=1)")
 	}

@@ -39,7 +39,7 @@ func newReadOnly(proc string, paths []string) sensor {
 func (r *readOnly) memory() any { return &r.past }
 
 func (r *readOnly) read() health.Reading {
-	text, err := os.ReadFile(filepath.Join(r.proc, "self", "mountinfo"))
+	text, err := readFile(filepath.Join(r.proc, "self", "mountinfo"))
 	if err != nil {
 		return unreadable(err, "this kernel has no mountinfo")
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io/fs"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -16,7 +15,7 @@ const routeByGateway = 0x0002 // RTF_GATEWAY, linux/route.h
 
 // gateways are the next hops of the default routes by a device.
 func gateways(proc, device string) (found []netip.Addr, err error) {
-	four, err := os.ReadFile(filepath.Join(proc, "net/route"))
+	four, err := readFile(filepath.Join(proc, "net/route"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -30,7 +29,7 @@ func gateways(proc, device string) (found []netip.Addr, err error) {
 			}
 		}
 	}
-	six, err := os.ReadFile(filepath.Join(proc, "net/ipv6_route"))
+	six, err := readFile(filepath.Join(proc, "net/ipv6_route"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -58,7 +57,7 @@ func byGateway(flags string) bool {
 
 // resolved tells whether the kernel knows the MAC of an IPv4 neighbour: ATF_COM of net/if_arp.h.
 func resolved(proc, device string, addr netip.Addr) bool {
-	text, err := os.ReadFile(filepath.Join(proc, "net/arp"))
+	text, err := readFile(filepath.Join(proc, "net/arp"))
 	if err != nil {
 		return false
 	}

@@ -183,30 +183,45 @@ func (w *Watcher) close(group []int, pending chan []Report) {
 }
 
 // inGroups calls do for all signs, beside each other but for those that are read one after
-// another, and waits. Those share their interval, and ask the kernel for nothing but what
-// it has in memory, so that none of them waits for another: to wake up for each would cost more than most looks.
+// another, and waits. Those share their interval, and none of them waits for what another does
+// not wait for: to wake up for each would cost more than most looks.
 func (w *Watcher) inGroups(do func(group []int)) {
-	quick := map[time.Duration][]int{}
+	type kind struct {
+		source source
+		each   time.Duration
+	}
+	groups := map[kind][]int{}
 	var slots sync.WaitGroup
 	for i, s := range w.sensors {
-		if each := w.signs[i].Interval; isQuick(s) {
-			quick[each] = append(quick[each], i)
+		if k := (kind{sourceOf(s), w.signs[i].Interval}); k.source != ofItsOwn {
+			groups[k] = append(groups[k], i)
 		} else {
 			slots.Go(func() { do([]int{i}) })
 		}
 	}
-	for _, group := range quick {
+	for _, group := range groups {
 		slots.Go(func() { do(group) })
 	}
 	slots.Wait()
 }
 
-func isQuick(s sensor) bool {
+// source is what a sensor waits for.
+type source uint8
+
+const (
+	ofItsOwn source = iota
+	inMemory        // of the kernel, which answers at once
+	byLink          // askLink, which is asked once for all
+)
+
+func sourceOf(s sensor) source {
 	switch s.(type) {
 	case constant, pressure, *swap, *oomKills, *readOnly, kernelRecords, conntrack, descriptors, *unsynchronised, *stepped:
-		return true
+		return inMemory
+	case *linkFlaps, *linkErrors:
+		return byLink
 	}
-	return false
+	return ofItsOwn
 }
 
 // patience is how long a look may take before it is told as broken: a dead file

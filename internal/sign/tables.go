@@ -2,7 +2,6 @@ package sign
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -32,7 +31,7 @@ type descriptors struct{ proc string }
 
 func (d descriptors) read() health.Reading {
 	path := filepath.Join(d.proc, "sys/fs/file-nr")
-	text, err := os.ReadFile(path)
+	text, err := readFile(path)
 	if err != nil {
 		return unreadable(err, "this kernel does not count open files")
 	}

@@ -3,7 +3,6 @@ package sign
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -48,11 +47,11 @@ func (t temperature) read() health.Reading {
 // partName is what the driver calls the chip and the place.
 func partName(file string) string {
 	name := filepath.Base(filepath.Dir(file))
-	if text, err := os.ReadFile(filepath.Join(filepath.Dir(file), "name")); err == nil {
+	if text, err := readFile(filepath.Join(filepath.Dir(file), "name")); err == nil {
 		name = strings.TrimSpace(string(text))
 	}
 	label := strings.TrimSuffix(filepath.Base(file), "_crit")
-	if text, err := os.ReadFile(strings.TrimSuffix(file, "_crit") + "_label"); err == nil {
+	if text, err := readFile(strings.TrimSuffix(file, "_crit") + "_label"); err == nil {
 		label = strings.TrimSpace(string(text))
 	}
 	return name + " " + label

@@ -14,7 +14,7 @@ import (
 
 // vmstat reads counters of /proc/vmstat; one that is missing is 0 and not found.
 func vmstat(proc string, names ...string) (sum uint64, found bool, err error) {
-	text, err := os.ReadFile(filepath.Join(proc, "vmstat"))
+	text, err := readFile(filepath.Join(proc, "vmstat"))
 	if err != nil {
 		return 0, false, err
 	}
