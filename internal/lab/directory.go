@@ -85,6 +85,9 @@ func (d *directory) empty() (namespaces []string, err error) {
 	if err != nil {
 		return namespaces, err
 	}
+	if err := unmountDisks(d.path); err != nil {
+		return namespaces, fmt.Errorf("empty the lab's directory: %w", err)
+	}
 	entries, err := os.ReadDir(d.path)
 	if err != nil {
 		return namespaces, fmt.Errorf("read the lab's directory: %w", err)
@@ -98,6 +101,18 @@ func (d *directory) empty() (namespaces []string, err error) {
 		}
 	}
 	return namespaces, nil
+}
+
+// unmountDisks: the disks of a dead lab's nodes are mounted still.
+func unmountDisks(path string) error {
+	disks, err := filepath.Glob(bodyFiles{dir: filepath.Join(path, "*")}.disk())
+	for _, disk := range disks {
+		e := unix.Unmount(disk, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
+		if e != nil && !errors.Is(e, unix.EINVAL) { // of what is not mounted
+			err = errors.Join(err, &os.PathError{Op: "unmount", Path: disk, Err: e})
+		}
+	}
+	return err
 }
 
 // release removes the directory and ends the lock.

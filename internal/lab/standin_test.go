@@ -91,7 +91,7 @@ func (b backend) Status() api.Status {
 
 // labToKill runs a lab, says so, and waits for its end.
 func labToKill(root, name string) error {
-	l, err := New(Options{Root: root, Name: name, Nodes: 2})
+	l, err := New(Options{Root: root, Name: name, Nodes: 2, Ailing: true})
 	if err != nil {
 		return err
 	}
