@@ -30,6 +30,16 @@ func setNow(timer int, until time.Duration) error {
 	return nil
 }
 
+// boundTo is getsockname(2) of a packet socket.
+func boundTo(fd int) (raw unix.RawSockaddrLinklayer, err error) {
+	size := uint32(unix.SizeofSockaddrLinklayer)
+	_, _, errno := unix.RawSyscall(unix.SYS_GETSOCKNAME, uintptr(fd), uintptr(unsafe.Pointer(&raw)), uintptr(unsafe.Pointer(&size)))
+	if errno != 0 {
+		return raw, errno
+	}
+	return raw, nil
+}
+
 // sendNow is sendto(2) with MSG_DONTWAIT.
 func sendNow(fd int, b []byte, to *unix.SockaddrLinklayer) error {
 	raw := unix.RawSockaddrLinklayer{

@@ -71,7 +71,8 @@ type Transport struct {
 	counters counters
 
 	// Of Receive alone:
-	in      []byte // the newest frame
+	in      []byte      // the newest frame
+	try     func() bool // read, as a value made once
 	got     int
 	readErr error // EAGAIN: there was none
 
@@ -128,7 +129,7 @@ func openTransport(o Options) (*Transport, error) {
 	if t.waiter, err = newWaiter(t.receiver); err != nil {
 		return nil, errors.Join(err, unix.Close(t.sender), unix.Close(t.receiver))
 	}
-	t.in = make([]byte, 1<<16)
+	t.in, t.try = make([]byte, 1<<16), t.read
 	return t, nil
 }
 
@@ -261,12 +262,11 @@ func sourcePort(port uint16, frame uint64) uint16 {
 // (packet_notifier, net/packet/af_packet.c), and nothing is received any more,
 // also if it comes back under its number.
 func (t *Transport) addressFrame() bool {
-	if name, err := unix.Getsockname(t.sender); err == nil {
-		link, ok := name.(*unix.SockaddrLinklayer)
-		if ok && link.Ifindex != t.to.Ifindex {
+	if link, err := boundTo(t.sender); err == nil {
+		if int(link.Ifindex) != t.to.Ifindex {
 			return false
 		}
-		if ok && int(link.Halen) == len(MAC{}) {
+		if int(link.Halen) == len(MAC{}) {
 			t.frame.SourceMAC = MAC(link.Addr[:])
 		}
 	}
@@ -293,10 +293,7 @@ func stopgap(destination netip.Addr, mac MAC) netip.Addr {
 // way. It outlives the interface going down and up.
 func (t *Transport) Receive(until time.Duration, handle func(Payload)) error {
 	t.readErr = unix.EAGAIN
-	err := t.waiter.wait(until, func() bool {
-		t.got, t.readErr = readNow(t.receiver, t.in)
-		return !errors.Is(t.readErr, unix.EAGAIN)
-	})
+	err := t.waiter.wait(until, t.try)
 	switch {
 	case err != nil:
 		if t.isClosed() { // which the runtime tells by an error of its own
@@ -311,6 +308,12 @@ func (t *Transport) Receive(until time.Duration, handle func(Payload)) error {
 		return fmt.Errorf("receive beats on %s: %w", t.name, t.readErr)
 	}
 	return nil
+}
+
+// read tells whether the socket had something to say.
+func (t *Transport) read() bool {
+	t.got, t.readErr = readNow(t.receiver, t.in)
+	return !errors.Is(t.readErr, unix.EAGAIN)
 }
 
 // Interrupt ends a Receive that is under way, or the next one.

@@ -22,7 +22,13 @@ type waiter struct {
 	timer int // timerfd
 	event int // eventfd: there is an interrupt to look for
 
-	armed time.Duration // what the timer is set to; of wait alone
+	// Of wait alone. A closure for each wait would be made a hundred times a second.
+	look   func(uintptr) bool // over
+	until  time.Duration
+	try    func() bool
+	armed  time.Duration // what the timer is set to
+	failed error
+	count  [8]byte // what drain finds
 
 	interrupted atomic.Bool
 	mu          sync.Mutex
@@ -32,6 +38,7 @@ type waiter struct {
 // newWaiter watches a socket that does not block. It does not close that.
 func newWaiter(socket int) (*waiter, error) {
 	w := &waiter{timer: -1, event: -1}
+	w.look = w.over
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("make an epoll instance: %w", err)
@@ -68,44 +75,46 @@ func (w *waiter) watch(epoll, socket int) (err error) {
 // true, or CLOCK_MONOTONIC reads until (0: never), or there was an interrupt. One
 // goroutine at a time.
 func (w *waiter) wait(until time.Duration, try func() bool) error {
-	var failed error
-	err := w.raw.Read(func(uintptr) bool { // as long as this runs, close waits
-		if failed = w.arm(until); failed != nil {
-			return true
-		}
-		if w.interrupted.Swap(false) {
-			w.drain(w.event)
-			return true
-		}
-		if try() {
-			return true
-		}
-		if !w.drain(w.timer) {
-			return false
-		}
-		w.armed = 0
+	w.until, w.try, w.failed = until, try, nil
+	err := w.raw.Read(w.look) // as long as that runs, close waits
+	return errors.Join(err, w.failed)
+}
+
+// over looks whether the wait is.
+func (w *waiter) over(uintptr) bool {
+	if w.failed = w.arm(); w.failed != nil {
 		return true
-	})
-	return errors.Join(err, failed)
+	}
+	if w.interrupted.Swap(false) {
+		w.drain(w.event)
+		return true
+	}
+	if w.try() {
+		return true
+	}
+	if !w.drain(w.timer) {
+		return false
+	}
+	w.armed = 0
+	return true
 }
 
 // arm sets the timer.
-func (w *waiter) arm(until time.Duration) error {
-	if until == w.armed {
+func (w *waiter) arm() error {
+	if w.until == w.armed {
 		return nil
 	}
-	if err := setNow(w.timer, until); err != nil {
+	if err := setNow(w.timer, w.until); err != nil {
 		return fmt.Errorf("set a timer: %w", err)
 	}
-	w.armed = until
+	w.armed = w.until
 	return nil
 }
 
 // drain empties a timer or an eventfd. It is false if nothing was in it.
 func (w *waiter) drain(fd int) bool {
-	var count [8]byte
-	n, err := readNow(fd, count[:])
-	return err == nil && n == len(count)
+	n, err := readNow(fd, w.count[:])
+	return err == nil && n == len(w.count)
 }
 
 // interrupt ends a wait that is under way, or the next one.

@@ -173,7 +173,11 @@ func mustSeal(tb testing.TB, s *Sealer, beat *ownership.Beat, seq uint64) [][]by
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return parts
+	var kept [][]byte // over the next call
+	for _, p := range parts {
+		kept = append(kept, bytes.Clone(p))
+	}
+	return kept
 }
 
 func TestEveryFieldMakesTheJourney(t *testing.T) {

@@ -37,7 +37,7 @@ func (r *reader) uint(f field, limit uint64) uint64 {
 }
 
 func (r *reader) buckets(f field) ownership.Bitmap {
-	m, err := readBuckets(f.value)
+	m, err := r.memory.buckets(f.value)
 	r.note(err)
 	return m
 }

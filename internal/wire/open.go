@@ -28,8 +28,9 @@ type Opener struct {
 	counts    counters
 	abandoned atomic.Uint64
 	memory    memory
-	plain     []byte // scratch: one part
-	whole     []byte // scratch: a beat of several parts
+	nonce     [12]byte // scratch
+	plain     []byte   // scratch: one part
+	whole     []byte   // scratch: a beat of several parts
 }
 
 // NewOpener makes an Opener that knows no sender.
@@ -154,11 +155,11 @@ func (o *Opener) judgeHeader(r raw) Reason {
 // the payload is the first of a newer session. The plain text is good until
 // the next call.
 func (o *Opener) authenticate(r raw) (*sender, []byte, Reason) {
-	n := nonce(r.seq(), r.part())
+	o.nonce = nonce(r.seq(), r.part())
 	id := session{key: r.key(), incarnation: r.incarnation(), salt: r.salt()}
 	s := o.senders[string(r.name)]
 	if s != nil && s.aead != nil && s.session == id {
-		plain, err := s.aead.Open(o.plain[:0], n[:], r.body, r.clear())
+		plain, err := s.aead.Open(o.plain[:0], o.nonce[:], r.body, r.clear())
 		if err != nil {
 			return nil, nil, ReasonForged
 		}
@@ -174,7 +175,7 @@ func (o *Opener) authenticate(r raw) (*sender, []byte, Reason) {
 		if err != nil {
 			continue
 		}
-		plain, err := aead.Open(o.plain[:0], n[:], r.body, r.clear())
+		plain, err := aead.Open(o.plain[:0], o.nonce[:], r.body, r.clear())
 		if err != nil {
 			continue
 		}

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"slices"
 	"testing"
 
@@ -30,7 +31,7 @@ func smallParts(c *SealerConfig) { c.PartSize = MinPart }
 // that is broken, or newer than this one, might send.
 func sealBody(s *Sealer, seq uint64, body []byte) []byte {
 	s.body = append(s.body[:0], body...)
-	return s.sealParts(seq, 1, MaxPart)[0]
+	return bytes.Clone(s.sealParts(seq, 1, MaxPart)[0])
 }
 
 // TestOpenSaysWhy gives an opener that has heard beat 10 of node-b one more payload.

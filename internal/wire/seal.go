@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/rota-cluster/rota/internal/ownership"
 )
@@ -33,8 +34,11 @@ type Sealer struct {
 	root     rootKey
 	aead     cipher.AEAD
 	partSize int
-	last     uint64 // the highest sequence number used
-	body     []byte // scratch
+	last     uint64   // the highest sequence number used
+	body     []byte   // scratch
+	nonce    [12]byte // scratch
+	payloads [][]byte // of the newest beat,
+	sealed   []byte   // and where they are
 	view     sealedView
 }
 
@@ -104,7 +108,7 @@ func (s *Sealer) SetPartSize(size int) error {
 }
 
 // Seal makes the UDP payloads of a beat: 1 … MaxParts of them, in order. They
-// belong to the caller. The error tells what in the beat is out of bounds, or
+// are good until the next call. The error tells what in the beat is out of bounds, or
 // is ErrTooLarge or ErrSequence.
 func (s *Sealer) Seal(beat *ownership.Beat) ([][]byte, error) {
 	if beat.From != s.header.from {
@@ -137,8 +141,8 @@ func (s *Sealer) Seal(beat *ownership.Beat) ([][]byte, error) {
 func (s *Sealer) sealParts(seq uint64, parts, room int) [][]byte {
 	h := s.header
 	h.seq, h.parts = seq, byte(parts)
-	out := make([][]byte, 0, parts)
-	buf := make([]byte, 0, len(s.body)+parts*(h.size()+tagBytes))
+	out := s.payloads[:0]
+	buf := slices.Grow(s.sealed[:0], len(s.body)+parts*(h.size()+tagBytes)) // no payload is to be moved
 	body := s.body
 	for part := range parts {
 		h.part = byte(part)
@@ -146,9 +150,10 @@ func (s *Sealer) sealParts(seq uint64, parts, room int) [][]byte {
 		body = body[len(chunk):]
 		start := len(buf)
 		buf = h.appendTo(buf)
-		n := nonce(seq, h.part)
-		buf = s.aead.Seal(buf, n[:], chunk, buf[start:])
+		s.nonce = nonce(seq, h.part)
+		buf = s.aead.Seal(buf, s.nonce[:], chunk, buf[start:])
 		out = append(out, buf[start:len(buf):len(buf)])
 	}
+	s.payloads, s.sealed = out, buf
 	return out
 }

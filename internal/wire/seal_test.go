@@ -50,10 +50,13 @@ func TestSealGoesOnAfterARefusedBeat(t *testing.T) {
 	}
 }
 
-func TestPayloadsBelongToTheCaller(t *testing.T) {
-	s := mustSealer(t, peerRef, smallParts)
-	parts := big(t, s, 1)
-	big(t, s, 2)
+func TestPayloadsEndWhereTheyEnd(t *testing.T) {
+	beat := plainBeat(16)
+	beat.From, beat.Seq = peerRef, 1
+	parts, err := mustSealer(t, peerRef, smallParts).Seal(beat)
+	if err != nil || len(parts) < 2 {
+		t.Fatalf("%d parts, %v", len(parts), err)
+	}
 	_ = append(parts[0], 1, 2, 3) // must not reach into the next part
 	o := mustOpener(t)
 	for i, p := range parts {
