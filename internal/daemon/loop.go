@@ -70,6 +70,7 @@ type loop struct {
 	wakeAt ownership.Time
 
 	beatAt      ownership.Time // when a peer's beat was last received
+	lookedAt    ownership.Time // by look
 	framesAt    ownership.Time // the last look at the interface
 	frames      uint64         // its count of received frames then, if framesKnown
 	framesKnown bool
@@ -168,7 +169,10 @@ func (l *loop) hear(beat *ownership.Beat, path ownership.Path) error {
 	if l.detours.any() {
 		l.second.note(beat.From.Name, path, datapath.Now(), l.lease)
 	}
-	return l.step(ownership.BeatReceived{Beat: beat, Path: path})
+	if err := l.step(ownership.BeatReceived{Beat: beat, Path: path}); err != nil {
+		return err
+	}
+	return l.look(datapath.Now())
 }
 
 // errStopping answers those who ask too late.
@@ -195,14 +199,26 @@ func (l *loop) ask(ctx context.Context, do func() error) error {
 	}
 }
 
-// wake is what comes by time: the state machine's own wish, a look at the
-// interface when no peer has been heard, a look at the sockets.
+// wake is what comes by time.
 func (l *loop) wake() error {
 	now := datapath.Now()
 	if l.heldBack(now) {
 		l.wakeAt = now + l.interval
 		return nil
 	}
+	if err := l.look(now); err != nil {
+		return err
+	}
+	return l.step(ownership.Wake{})
+}
+
+// look looks at the host, once or twice in an interval: at the interface when no peer has been heard, at
+// the sockets while something lingers. Beats bring it about as well as time: who answers the beats of others need not wake up.
+func (l *loop) look(now ownership.Time) error {
+	if now-l.lookedAt < l.interval/2 {
+		return nil
+	}
+	l.lookedAt = now
 	if l.looksAtFrames(now) {
 		if err := l.lookAtFrames(now); err != nil {
 			return err
@@ -220,7 +236,7 @@ func (l *loop) wake() error {
 			l.tx.Interrupt()
 		}()
 	}
-	return l.step(ownership.Wake{})
+	return nil
 }
 
 // heldBack tells whether this node must not go alone. It has not owned
@@ -245,7 +261,7 @@ func (l *loop) listens() time.Duration { return max(3*l.lease, time.Second) }
 // there must have been two looks, an interval apart each: half of what is left is spared.
 func (l *loop) looksAtFrames(now ownership.Time) bool {
 	spared := max(l.lease-5*l.interval, 0) / 2
-	return now-l.framesAt >= l.interval/2 && (now-l.beatAt >= spared || l.outage.why != nil)
+	return now-l.beatAt >= spared || l.outage.why != nil
 }
 
 // lookAtFrames looks at the interface, and tells the state machine when the interface receives frames

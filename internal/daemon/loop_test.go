@@ -24,21 +24,20 @@ func TestWhenTheInterfaceIsLookedAt(t *testing.T) {
 	rows := []struct {
 		words           string
 		interval, lease time.Duration
-		look, beat      time.Duration // ago
+		beat            time.Duration // ago
 		outage          error
 		want            bool
 	}{
-		{"a beat has just come", 50 * ms, 300 * ms, 46 * ms, 10 * ms, nil, false},
-		{"none for half of what is left of the lease", 50 * ms, 300 * ms, 46 * ms, 25 * ms, nil, true},
-		{"a look has just been", 50 * ms, 300 * ms, 20 * ms, 100 * ms, nil, false},
-		{"a beat has come, but the cable was dead", 50 * ms, 300 * ms, 46 * ms, 10 * ms, peer.ErrNoCarrier, true},
-		{"five intervals in a lease: nothing to spare", 10 * ms, 50 * ms, 9 * ms, 0, nil, true},
-		{"four", 10 * ms, 40 * ms, 9 * ms, 0, nil, true},
+		{"a beat has just come", 50 * ms, 300 * ms, 10 * ms, nil, false},
+		{"none for half of what is left of the lease", 50 * ms, 300 * ms, 25 * ms, nil, true},
+		{"a beat has come, but the cable was dead", 50 * ms, 300 * ms, 10 * ms, peer.ErrNoCarrier, true},
+		{"five intervals in a lease: nothing to spare", 10 * ms, 50 * ms, 0, nil, true},
+		{"four", 10 * ms, 40 * ms, 0, nil, true},
 	}
 	for _, r := range rows {
 		t.Run(r.words, func(t *testing.T) {
 			const now = ownership.Time(time.Hour)
-			l := &loop{interval: r.interval, lease: r.lease, framesAt: now - r.look, beatAt: now - r.beat, outage: outage{why: r.outage}}
+			l := &loop{interval: r.interval, lease: r.lease, beatAt: now - r.beat, outage: outage{why: r.outage}}
 			if got := l.looksAtFrames(now); got != r.want {
 				t.Errorf("%v", got)
 			}

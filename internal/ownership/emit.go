@@ -11,7 +11,7 @@ import (
 
 // emit turns what changed into effects: tables first, then the lease, then
 // the beat that tells of it.
-func (n *Node) emit() {
+func (n *Node) emit(heard bool) {
 	if n.tableDirty {
 		n.emitTables()
 	}
@@ -19,7 +19,7 @@ func (n *Node) emit() {
 		n.renewed = n.leaseUntil
 		n.out = append(n.out, RenewLease{Until: n.leaseUntil})
 	}
-	n.emitBeat()
+	n.emitBeat(heard)
 	n.out = append(n.out, n.after...)
 	n.out = append(n.out, WakeAt{At: n.nextWake()})
 }
@@ -70,8 +70,9 @@ func (n *Node) lingeredByOthers(pool int) Bitmap {
 }
 
 // emitBeat sends when the interval is over, when something changed, and twice
-// more after a change.
-func (n *Node) emitBeat() {
+// more after a change. It answers a beat rather than to wake up again soon: so nodes beat in step, and
+// one that hears many others wakes up once or twice in an interval, not for each of them.
+func (n *Node) emitBeat(heard bool) {
 	if n.muted {
 		n.nextBeat, n.extra, n.changed = n.now+n.interval, [2]Time{}, false
 		return
@@ -79,7 +80,8 @@ func (n *Node) emitBeat() {
 	if n.seq == 0 && n.now < n.nextBeat {
 		return // still listening
 	}
-	due := n.now >= n.nextBeat
+	jitter := n.interval * 15 / 100
+	due := n.now >= n.nextBeat || heard && n.now >= n.nextBeat-jitter
 	for i, at := range n.extra {
 		if at != 0 && n.now >= at {
 			n.extra[i], due = 0, true
@@ -93,8 +95,7 @@ func (n *Node) emitBeat() {
 		return
 	}
 	n.send()
-	// 85 to 100 % of the interval: jitter keeps nodes from beating in step.
-	n.nextBeat = n.now + n.interval - n.interval*Time(n.random()%150)/1000
+	n.nextBeat = n.now + n.interval - jitter*Time(n.random()%1000)/1000
 }
 
 // tellOthers is for people, at the other nodes; here Status.Why says why the host cannot serve.

@@ -240,7 +240,8 @@ func (n *Node) Step(now Time, ev Event) []Effect {
 	n.judgeConcord()
 	n.propose()
 	n.advance()
-	n.emit()
+	_, heard := ev.(BeatReceived)
+	n.emit(heard)
 	n.judgeHold()
 	return n.out
 }

@@ -80,10 +80,11 @@ func newNode(s *Scenario, id int, chances rng) *node {
 }
 
 // look is what a daemon knows of its interface, as internal/daemon does: it looks when its timer
-// fires. Frames that a beat explains are not told, and clients count only while the machine asks.
+// fires or a beat comes, twice in an interval at most. Frames that a beat explains are not told, and clients count only while the machine asks.
 type look struct {
-	frames, beats bool // came since the last look: anything; a beat by the service path
-	doubts        bool // the machine asked at the last look
+	at            time.Duration // the last
+	frames, beats bool          // came since the last look: anything; a beat by the service path
+	doubts        bool          // the machine asked at the last look
 }
 
 // sick tells whether the node itself is hindered from taking part.
@@ -193,6 +194,18 @@ func (w *world) pump(n *node) {
 
 // wake is a timer that fires.
 func (w *world) wake(n *node) {
+	w.look(n)
+	if n.canStep() {
+		n.wakeDue = false
+		w.step(n, ownership.Wake{})
+	}
+}
+
+func (w *world) look(n *node) {
+	if !n.canStep() || n.look.at != 0 && w.now-n.look.at < w.s.Interval/2 {
+		return
+	}
+	n.look.at = w.now
 	others := !w.s.Quiet && n.up && !n.deaf // frames of others, clients among them
 	frames := (n.look.frames || others) && !n.look.beats
 	n.look.frames, n.look.beats = false, false
@@ -206,12 +219,7 @@ func (w *world) wake(n *node) {
 	n.look.doubts = n.machine.InDoubt()
 	if doubted && n.look.doubts && others && !n.unflooded {
 		w.step(n, ownership.TrafficSeen{})
-		if !n.canStep() {
-			return
-		}
 	}
-	n.wakeDue = false
-	w.step(n, ownership.Wake{})
 }
 
 // next hands over the oldest thing in the inbox.
@@ -229,6 +237,9 @@ func (w *world) next(n *node) {
 	ev := first.(ownership.Event)
 	_, n.stopping = ev.(ownership.Stop)
 	w.step(n, ev)
+	if _, beat := ev.(ownership.BeatReceived); beat {
+		w.look(n)
+	}
 }
 
 func (w *world) step(n *node, ev ownership.Event) {
