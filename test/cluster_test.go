@@ -22,7 +22,8 @@ import (
 // a shared address to another MAC than the cluster's.
 type cluster struct {
 	*lab.Lab
-	t *testing.T
+	t     *testing.T
+	lossy bool // frames were lost on purpose
 }
 
 // idle makes a cluster whose daemons are not running yet.
@@ -32,7 +33,7 @@ func idle(t *testing.T, o lab.Options) *cluster {
 	l, err := lab.New(o)
 	must(t, err)
 	must(t, l.Start(soon(t)))
-	c := &cluster{l, t}
+	c := &cluster{Lab: l, t: t}
 	t.Cleanup(func() {
 		must(t, l.CheckBindings())
 		if t.Failed() {

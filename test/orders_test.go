@@ -158,7 +158,7 @@ func (c *cluster) sharedOnlyBy(nodes ...*lab.Node) {
 }
 
 // in is the cluster for a subtest.
-func (c *cluster) in(t *testing.T) *cluster { return &cluster{c.Lab, t} }
+func (c *cluster) in(t *testing.T) *cluster { return &cluster{Lab: c.Lab, t: t} }
 
 func sum(owners map[string]int) (n int) {
 	for _, o := range owners {
