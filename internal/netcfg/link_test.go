@@ -93,8 +93,9 @@ func TestRxFramesCountsWhatTheInterfaceReceives(t *testing.T) {
 		return err
 	})
 	netnstest.Until(t, "the counter rises", func() bool { return count() > before })
-	if l := link(t, node, "node0"); l.RxFrames < count() {
-		t.Errorf("Link says %d frames after RxFrames said %d", l.RxFrames, count())
+	n := count()
+	if l := link(t, node, "node0"); l.RxFrames < n {
+		t.Errorf("Link says %d frames after RxFrames said %d", l.RxFrames, n)
 	}
 	node.Do(func() error {
 		counter, err := OpenFrameCounter(link(t, node, "node0"))
