@@ -365,3 +365,32 @@ func TestAnAddressOfOursElsewhere(t *testing.T) {
 	})
 	d.stop()
 }
+
+// TestNoAddressToSendFrom: without an IPv6 address of its own the kernel has the node send from the
+// shared one. The status says so, and how to mend it, for as long as that is so.
+func TestNoAddressToSendFrom(t *testing.T) {
+	m := newMachine(t)
+	d := m.start(t, m.usual()).serving()
+	own := m.host.Addresses()[1]
+	told := func(word string) func() bool {
+		return func() bool {
+			s := d.status()
+			return s != nil && warns(s, api.WarnSharedSource, word)
+		}
+	}
+	if told("")() {
+		t.Errorf("warns of %s beside its own address: %s", lab.Shared6, d.output())
+	}
+	must(t, m.host.RemoveAddress(own))
+	if waited, err := waitUntil(5*time.Second, told("ip addr add ADDRESS/64 dev "+first)); err != nil {
+		t.Fatalf("no warning after %s:\n%s", waited, d.output())
+	}
+	if !strings.Contains(d.output(), "has the shared address "+lab.Shared6.String()) {
+		t.Errorf("the log says nothing:\n%s", d.output())
+	}
+	must(t, m.host.AddAddress(own))
+	if waited, err := waitUntil(5*time.Second, func() bool { return !told("")() }); err != nil {
+		t.Errorf("the warning is there %s after the address is back", waited)
+	}
+	d.stop()
+}

@@ -318,6 +318,9 @@ const WarnForwarded = "forwarded"
 // WarnForeignAddress: somebody else has added a shared address to this host.
 const WarnForeignAddress = "foreign-address"
 
+// WarnSharedSource: connections that this host opens have a shared IPv6 address as their source.
+const WarnSharedSource = "shared-source"
+
 // WarnNoRoom: there are more nodes than expected_nodes.
 const WarnNoRoom = "no-room"
 

@@ -160,6 +160,7 @@ func (k *keeper) look(now time.Time, told bool) bool {
 			}
 		}
 		k.lookForForeign(link)
+		k.lookAtSource(link)
 		k.keepWays(link)
 	}
 	return true
@@ -303,6 +304,18 @@ func (k *keeper) lookForForeign(link netcfg.Link) {
 	}
 	k.foreign = now
 	k.host.foreign.Store(&now)
+}
+
+// lookAtSource tells, once, that a shared address is the source of what this host opens.
+func (k *keeper) lookAtSource(link netcfg.Link) {
+	text, err := netcfg.SharedSource(link, k.host.addresses())
+	if err != nil {
+		k.trouble(err.Error())
+		return
+	}
+	if was := k.host.source.Swap(&text); text != "" && (was == nil || *was != text) {
+		k.said(text)
+	}
 }
 
 // mend puts back what is missing, unless that has been done too often lately. It

@@ -27,6 +27,7 @@ type host struct {
 	attachment *datapath.Attachment
 	warnings   []string                 // of the preflight
 	foreign    atomic.Pointer[[]string] // shared addresses that somebody else has added too, by the keeper; nil: it has not looked
+	source     atomic.Pointer[string]   // that a shared address is the source of what this host opens, by the keeper; nil or "": it is not
 }
 
 // setUp brings the datapath, the reception of the cluster's MAC and the shared

@@ -284,6 +284,9 @@ func (d *daemon) warnings(own ownership.Status, held bool) []api.Warning {
 			ws = append(ws, api.Warning{Code: api.WarnForeignAddress, Text: text})
 		}
 	}
+	if text := d.host.source.Load(); text != nil && *text != "" {
+		ws = append(ws, api.Warning{Code: api.WarnSharedSource, Text: *text})
+	}
 	for _, w := range d.file().Warnings {
 		ws = append(ws, api.Warning{Code: "configuration", Text: w.Error()})
 	}

@@ -26,8 +26,8 @@ const forever = 0xffffffff
 // something else has put it there.
 var ErrForeignAddress = errors.New("present already, and not from rota")
 
-// AddAddress puts a shared address on the interface, in a form that the kernel
-// never chooses as a source by itself:
+// AddAddress puts a shared address on the interface, in a form that the kernel does
+// not choose as a source by itself, of IPv6 as long as there is another (SharedSource):
 //   - alone in its network (/32, /128), without a route of its own;
 //   - IPv4 with scope host, which inet_select_addr (net/ipv4/devinet.c) passes
 //     over in favour of no address at all;

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -74,23 +75,11 @@ func Foreign(link Link, shared []netip.Addr) (all []error, err error) {
 	return all, nil
 }
 
-// sourceWarnings: a deprecated IPv6 address is the kernel's last choice of a
-// source (RFC 6724), but a choice where no other address of its scope exists.
+// sourceWarnings: the kernel never takes a shared IPv4 address as a source. Of IPv6, SharedSource tells.
 func sourceWarnings(link Link, shared []netip.Addr) (warnings []string) {
-	own4, own6 := false, false
-	for _, p := range link.Own {
-		own4 = own4 || p.Addr().Is4()
-		own6 = own6 || p.Addr().Is6() && !p.Addr().IsLinkLocalUnicast()
-	}
-	for _, a := range shared {
-		switch {
-		case a.Is4() && !own4:
-			own4 = true
-			warnings = append(warnings, fmt.Sprintf("interface %s has no IPv4 address of its own; the node cannot open connections from it", link.Name))
-		case a.Is6() && !a.IsLinkLocalUnicast() && !own6:
-			own6 = true
-			warnings = append(warnings, fmt.Sprintf("interface %s has no IPv6 address of its own beside link-local; the kernel uses %s for outgoing connections, which fail; give it one", link.Name, a))
-		}
+	is4 := func(p netip.Prefix) bool { return p.Addr().Is4() }
+	if slices.ContainsFunc(shared, netip.Addr.Is4) && !slices.ContainsFunc(link.Own, is4) {
+		warnings = append(warnings, fmt.Sprintf("interface %s has no IPv4 address of its own; the node cannot open connections from it", link.Name))
 	}
 	return warnings
 }
