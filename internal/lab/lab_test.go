@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rota-cluster/rota/internal/api"
 	"github.com/rota-cluster/rota/internal/lab/probe"
 	"github.com/rota-cluster/rota/internal/lab/segment"
 )
@@ -241,6 +242,40 @@ func TestADaemonThatFailsIsToldWithItsReason(t *testing.T) {
 	}
 	if time.Since(begin) > 5*time.Second {
 		t.Error("waited although the daemon had ended")
+	}
+}
+
+// TestWhatNodesDisagreeAboutIsTold when there is no more time, although that cuts
+// the last look off; that a daemon does not answer is told of one that does not.
+func TestWhatNodesDisagreeAboutIsTold(t *testing.T) {
+	l := new(Lab)
+	within, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	looks := 0
+	_, err := l.wait(within, nil, func(ctx context.Context) ([]*api.Status, error) {
+		if looks++; looks == 1 {
+			return nil, agreesOn(&api.Status{Node: "node-a", State: api.Draining, Warnings: []api.Warning{
+				{Code: api.WarnNotServing, Text: "hands over: no route to the segment of 192.0.2.10"},
+			}}, nil)
+		}
+		<-ctx.Done()
+		return nil, errors.New("does not answer: is it stopped?")
+	})
+	if want := "node-a is draining (hands over: no route to the segment of 192.0.2.10)"; err == nil ||
+		!strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "does not answer") || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v; want %q", err, want)
+	}
+
+	frozen := startLab(t, Options{Nodes: 1})
+	n := frozen.Node(0)
+	_, err = frozen.WaitAgreed(soon(t))
+	must(t, err)
+	must(t, n.Freeze())
+	within, cancel = context.WithTimeout(context.Background(), askPatience+200*time.Millisecond)
+	defer cancel()
+	_, err = frozen.WaitAgreed(within, n)
+	if err == nil || !strings.Contains(err.Error(), "status of node-a: ") || !strings.Contains(err.Error(), "does not answer") {
+		t.Errorf("of a frozen daemon: %v", err)
 	}
 }
 

@@ -69,7 +69,7 @@ func shared(s *api.Status, weights map[*Node]int) error {
 		sum += w
 	}
 	if !s.View.Agreed {
-		return fmt.Errorf("%s is %s, not agreed with %v", s.Node, s.State, s.View.Members)
+		return fmt.Errorf("%s is %s%s, not agreed with %v", s.Node, s.State, because(s), s.View.Members)
 	}
 	for _, p := range s.Pools {
 		owned := 0
@@ -88,14 +88,19 @@ func shared(s *api.Status, weights map[*Node]int) error {
 }
 
 // wait looks again and again until there is no disagreement. It fails at once
-// if the daemon of one of the nodes has ended.
+// if the daemon of one of the nodes has ended, and with the last disagreement
+// when ctx is over: not with what a look found that ctx itself cut off.
 func (l *Lab) wait(ctx context.Context, nodes []*Node, look func(context.Context) ([]*api.Status, error)) ([]*api.Status, error) {
 	tick := time.NewTicker(askAgain)
 	defer tick.Stop()
+	var disagreement error
 	for {
-		all, disagreement := look(ctx)
-		if disagreement == nil {
+		all, err := look(ctx)
+		if err == nil {
 			return all, nil
+		}
+		if disagreement == nil || ctx.Err() == nil {
+			disagreement = err
 		}
 		for _, n := range nodes {
 			if err := n.ended(); err != nil {
@@ -104,7 +109,7 @@ func (l *Lab) wait(ctx context.Context, nodes []*Node, look func(context.Context
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("the nodes do not agree: %w (%w)", disagreement, ctx.Err())
+			return nil, fmt.Errorf("the nodes do not agree: %w (%w)", disagreement, context.Cause(ctx))
 		case <-tick.C:
 		}
 	}
@@ -138,7 +143,7 @@ func agreement(ctx context.Context, nodes []*Node) ([]*api.Status, error) {
 // agreed view of exactly these members.
 func agreesOn(s *api.Status, members []string) error {
 	if s.State != api.Serving || !s.View.Agreed {
-		return fmt.Errorf("%s is %s, agreed: %v, members %v", s.Node, s.State, s.View.Agreed, s.View.Members)
+		return fmt.Errorf("%s is %s%s, agreed: %v, members %v", s.Node, s.State, because(s), s.View.Agreed, s.View.Members)
 	}
 	if !slices.Equal(slices.Sorted(slices.Values(s.View.Members)), members) {
 		return fmt.Errorf("%s has a view of %v, not of %v", s.Node, s.View.Members, members)
@@ -153,6 +158,16 @@ func agreesOn(s *api.Status, members []string) error {
 		}
 	}
 	return nil
+}
+
+// because is why a node does not serve, in its own words.
+func because(s *api.Status) string {
+	for _, w := range s.Warnings {
+		if w.Code == api.WarnNotServing {
+			return " (" + w.Text + ")"
+		}
+	}
+	return ""
 }
 
 // Even tells whether a pool's buckets are spread over these nodes to ±1.
