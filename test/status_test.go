@@ -82,6 +82,20 @@ func testStatus(t *testing.T, c *cluster) {
 	}
 }
 
+// TestAFreshLabHasNothingToWarnOf: what `rota lab` shows first is a cluster that is well.
+func TestAFreshLabHasNothingToWarnOf(t *testing.T) {
+	// With a longer lease only: a machine that stands still for a moment is worth a warning.
+	c := started(t, lab.Options{Nodes: 3, Ailing: true, Lease: longLease})
+	for _, n := range c.Nodes() {
+		c.until(n, "a status without a warning", func(s *api.Status) bool {
+			return s.View.Agreed && !s.Degraded && len(s.Warnings) == 0 && len(s.Checks) == 1
+		})
+		if text := order(t, "status", "--socket", n.Socket()); strings.Contains(text, "\n!") {
+			t.Errorf("rota status of %s warns:\n%s", n.Name(), text)
+		}
+	}
+}
+
 func expectWords(t *testing.T, text string) {
 	t.Helper()
 	var whole map[string]any

@@ -56,6 +56,10 @@ func (l *Lab) writeConfig(node string) error {
 	return nil
 }
 
+// serviceCheck notices within 3 s that a node's service was killed. A machine that
+// keeps the service waiting for less has no node leave.
+const serviceCheck = `{name: http, http: "http://127.0.0.1/", interval: 1s, timeout: 1s, fall: 3}`
+
 func (l *Lab) configText(node string) string {
 	var b strings.Builder
 	files := l.filesOf(node)
@@ -102,7 +106,7 @@ func (l *Lab) configText(node string) string {
 	line("pools:")
 	for _, p := range l.options.Pools {
 		if l.options.Ailing && p.Checks == nil {
-			p.Checks = []string{`{name: http, http: "http://127.0.0.1/", timeout: 2s}`}
+			p.Checks = []string{serviceCheck}
 		}
 		p.write(node, line)
 	}
