@@ -121,7 +121,7 @@ type Finding struct {
 	Level  string `json:"level"` // ok, warn, leave
 	Text   string `json:"text"`  // what was seen
 	// Value and Threshold, of signs, are in Unit. Threshold is the one that the level
-	// stands for, absent while it is ok.
+	// stands for, absent while it is ok. Of a broken sign Value is of what can be read, or 0.
 	Value     float64   `json:"value"`
 	Threshold *float64  `json:"threshold,omitempty"`
 	Unit      string    `json:"unit"`

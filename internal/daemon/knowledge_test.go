@@ -284,6 +284,28 @@ func TestALookWithoutAnAnswerForgetsNothing(t *testing.T) {
 	}
 }
 
+// A disk that is full is told as that, beside a path that cannot be read; otherwise the path is what is told.
+func TestAFullDiskBesideAPathThatIsNotThere(t *testing.T) {
+	w := wardOf(t, none, "")
+	i := w.sign("disk_space")
+	for _, row := range []struct {
+		value        float64
+		answer       health.Answer
+		level        health.Level
+		text, status string
+	}{
+		{40, health.Broken, health.OK, "/: 40 %; /none: no such file", "/: 40 %; /none: no such file"},
+		{99, health.Measured, health.Warn, "/: 99 %; /none: no such file", "/: 99 %; /none: no such file (warn at 95%)"},
+		{40, health.Broken, health.Warn, "/: 40 %; /none: no such file", "/: 40 %; /none: no such file; before: warn at 95%"},
+	} {
+		w.signed(sign.Report{Sign: i, Reading: health.Reading{Answer: health.Broken, Partly: true, Value: row.value, Text: row.text}, At: time.Now()})
+		s := &w.ofSigns[i]
+		if f := s.finding(); f.Answer != row.answer.String() || f.Level != row.level.String() || f.Value != row.value || f.Text != row.text || s.text(s.State) != row.status {
+			t.Errorf("%v: got %+v, in the status %q", row, f, s.text(s.State))
+		}
+	}
+}
+
 // A ward in whose place another is changes nothing and tells nothing any more.
 func TestARetiredWardIsSilent(t *testing.T) {
 	d := &daemon{loop: &loop{events: newJournal()}}

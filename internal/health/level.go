@@ -69,9 +69,14 @@ type Reading struct {
 	Answer Answer
 	Value  float64 // if Measured
 	Text   string  // what was seen, or why there is no value: one line
+	// Partly: it is Broken, but Value is of the worst of what could be read; what could not may be worse.
+	Partly bool
 	// Targets are what it is about, of a sign that looks at several; Value is of the worst.
 	Targets []Target
 }
+
+// valued tells whether Value says anything.
+func (r Reading) valued() bool { return r.Answer == Measured || r.Answer == Broken && r.Partly }
 
 // Limit is a threshold; the zero Limit is none.
 type Limit struct {

@@ -47,34 +47,60 @@ func (w *Watch) Unseen(gap time.Duration) {
 
 // Read takes a reading. One without a value is no evidence of illness; one that should have a value
 // is none that it is over either, as if nobody had looked: a host that stalls answers late, or not at all.
+// One that could be read only partly makes ill, or keeps as ill, and never better.
 func (w *Watch) Read(now Time, rule Rule, r Reading) State {
 	limits := [...]Limit{OK: {}, Warn: rule.Warn, Leave: rule.Leave}
-	if r.Answer == Broken && w.Looked > 0 {
-		w.Unseen(now - w.Looked)
+	past := rule.past(r)
+	seen := highest(past)
+	gap := time.Duration(0)
+	if w.Looked > 0 {
+		gap = now - w.Looked
+	}
+	if r.Answer == Broken && w.Looked > 0 && (seen == OK || seen < w.Ladder.Level) {
+		w.Unseen(gap)
 		return State{Level: w.Ladder.Level, Since: w.Ladder.Since, Limit: limits[w.Ladder.Level], Reading: r}
 	}
 	w.Looked = max(now, 1)
-	seen, rise, keep := OK, OK, OK
+	rise, keep := OK, OK
 	for level := Warn; level <= Leave; level++ {
-		limit := limits[level]
-		past := r.Answer == Measured && limit.passed(r.Value, rule.Low, 0)
-		if past && !w.Past[level] {
+		if !past[level] && r.Answer == Broken { // what could not be read may be past it
+			w.From[level] += gap
+			continue
+		}
+		if past[level] && !w.Past[level] {
 			w.From[level] = now
 		}
-		w.Past[level] = past
-		if past {
-			seen = level
-		}
-		if past && now-w.From[level] >= rule.For {
+		w.Past[level] = past[level]
+		if past[level] && now-w.From[level] >= rule.For {
 			rise = level
 		}
-		if r.Answer == Measured && limit.passed(r.Value, rule.Low, rule.Slack) && level <= w.Ladder.Level {
+		if r.valued() && limits[level].passed(r.Value, rule.Low, rule.Slack) && level <= w.Ladder.Level {
 			keep = level
 		}
 	}
 	w.Ladder.move(now, rise, max(rise, keep), rule.Stay)
+	if seen > OK {
+		r.Answer = Measured
+	}
 	return State{
 		Level: w.Ladder.Level, Since: w.Ladder.Since, Limit: limits[w.Ladder.Level], Reading: r,
 		Seen: seen, Held: w.Ladder.held(now, rule.Stay),
 	}
+}
+
+// past tells which limits a reading is past.
+func (rule Rule) past(r Reading) (past [Leave + 1]bool) {
+	past[Warn] = r.valued() && rule.Warn.passed(r.Value, rule.Low, 0)
+	past[Leave] = r.valued() && rule.Leave.passed(r.Value, rule.Low, 0)
+	return past
+}
+
+func highest(past [Leave + 1]bool) Level {
+	switch {
+	case past[Leave]:
+		return Leave
+	case past[Warn]:
+		return Warn
+	}
+	return OK
 }

@@ -26,6 +26,8 @@ func values(vs ...float64) (rs []Reading) {
 	return rs
 }
 
+func partly(v float64) Reading { return Reading{Answer: Broken, Partly: true, Value: v} }
+
 func TestWatch(t *testing.T) {
 	for _, row := range []struct {
 		name     string
@@ -54,6 +56,16 @@ func TestWatch(t *testing.T) {
 			[]Reading{{Value: 10}, {}, {Answer: Broken}, {Answer: Broken}, {Answer: Broken}, {}, {}}, "wwwwwwo"},
 		{"nor does for, nor does it begin anew: a host that stalls answers late", Rule{Leave: At(10), For: 3 * time.Second},
 			[]Reading{{Value: 10}, {Answer: Broken}, {Value: 10}, {Answer: Broken}, {Value: 10}, {Value: 10}}, "oooool"},
+		{"what could be read only partly makes ill by what could", Rule{Warn: At(5), Leave: At(10)},
+			[]Reading{{Value: 1}, partly(1), partly(5), partly(10)}, "oowl"},
+		{"from the beginning", Rule{Low: true, Warn: At(5)}, []Reading{partly(9), partly(5)}, "ow"},
+		{"with for, which does not begin anew", Rule{Leave: At(10), For: 2 * time.Second},
+			[]Reading{partly(10), partly(1), {Value: 10}, partly(10)}, "oool"},
+		{"nor does that of another limit", Rule{Warn: At(5), Leave: At(10), For: 2 * time.Second},
+			[]Reading{{Value: 10}, {Value: 10}, partly(5), {Value: 10}}, "oowl"},
+		{"keeps as ill", Rule{Warn: At(5), Stay: 2 * time.Second}, []Reading{{Value: 5}, {}, partly(5), {}, {}, {}}, "wwwwwo"},
+		{"and never better: what could not be read may be worse", Rule{Warn: At(5), Leave: At(10), Stay: time.Second},
+			[]Reading{{Value: 10}, partly(5), partly(1), partly(5), partly(5), {Value: 5}, {Value: 5}}, "llllllw"},
 		{"what never could be read is well", Rule{Warn: At(10)}, []Reading{{Answer: Broken}, {Answer: Broken}}, "oo"},
 		{"a second fall is kept five seconds", Rule{Warn: At(10)}, values(10, 0, 10, 0, 0, 0, 0, 0, 0), "wowwwwwwo"},
 	} {
@@ -80,6 +92,22 @@ func TestStateTellsWhy(t *testing.T) {
 	s = w.Read(21*time.Second, rule, Reading{Value: 1})
 	if s.Level != Leave || s.Held != 20*time.Second || s.Seen != OK {
 		t.Errorf("%+v: it stays 20s more", s)
+	}
+}
+
+// What is ill by what could be read is told as that; what is not, as broken.
+func TestAPartThatCounts(t *testing.T) {
+	rule := Rule{Warn: At(10), Leave: At(40)}
+	var w Watch
+	for _, row := range []struct {
+		value float64
+		want  Answer
+		level Level
+	}{{1, Broken, OK}, {10, Measured, Warn}, {1, Broken, Warn}, {40, Measured, Leave}, {10, Broken, Leave}} {
+		s := w.Read(time.Second, rule, partly(row.value))
+		if s.Reading.Answer != row.want || s.Level != row.level {
+			t.Errorf("%v: %v, %v, want %v, %v", row.value, s.Reading.Answer, s.Level, row.want, row.level)
+		}
 	}
 }
 

@@ -22,19 +22,21 @@ func (c certificates) read() health.Reading {
 	if len(c.files) == 0 {
 		return health.Reading{Answer: health.SwitchedOff, Text: "no file is named"}
 	}
-	least := health.Reading{}
+	least := cannotTell("no file can be read")
 	found := false
+	var unread []error
 	for _, file := range c.files {
 		end, err := firstExpiry(file)
 		if err != nil {
-			return broken(err)
+			unread = append(unread, err)
+			continue
 		}
 		days := float64(end.Sub(c.now())) / float64(day)
 		if !found || days < least.Value {
 			least, found = measured(days, "%s is good until %s", file, end.UTC().Format(time.DateOnly)), true
 		}
 	}
-	return least
+	return beside(least, unread)
 }
 
 func firstExpiry(file string) (end time.Time, err error) {

@@ -18,10 +18,12 @@ type disk struct {
 func (d disk) read() health.Reading {
 	worst := cannotTell("no path is named")
 	found := false
+	var unread []error
 	for _, path := range d.paths {
 		var s unix.Statfs_t
 		if err := unix.Statfs(path, &s); err != nil {
-			return broken(fmt.Errorf("%s: %w", path, err))
+			unread = append(unread, fmt.Errorf("%s: %w", path, err))
+			continue
 		}
 		used, all := s.Blocks-s.Bfree, s.Blocks-s.Bfree+s.Bavail
 		what := "space"
@@ -37,7 +39,7 @@ func (d disk) read() health.Reading {
 		}
 	}
 	if !found && len(d.paths) > 0 {
-		return cannotTell("these file systems have no fixed number of inodes")
+		worst = cannotTell("these file systems have no fixed number of inodes")
 	}
-	return worst
+	return beside(worst, unread)
 }

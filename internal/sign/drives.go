@@ -28,12 +28,13 @@ type drive struct {
 	wear    int    // percent of its life used; -1 if it does not say
 }
 
-// ask reads all disks that can tell: NVMe, SATA, eMMC.
-func (d drives) ask() (found []drive, err error) {
+// ask reads all disks that can tell: NVMe, SATA, eMMC; unread are those that should, and do not.
+func (d drives) ask() (found []drive, unread []error) {
 	for _, path := range d.glob("class/nvme/nvme*") {
 		log, err := d.nvme(filepath.Join(d.roots.Dev, filepath.Base(path)))
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", filepath.Base(path), err)
+			unread = append(unread, fmt.Errorf("%s: %w", filepath.Base(path), err))
+			continue
 		}
 		found = append(found, drive{filepath.Base(path), log.trouble(), log.used()})
 	}
@@ -45,7 +46,8 @@ func (d drives) ask() (found []drive, err error) {
 		name := filepath.Base(path)
 		report, err := d.ata(filepath.Join(d.roots.Dev, name))
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+			unread = append(unread, fmt.Errorf("%s: %w", name, err))
+			continue
 		}
 		found = append(found, drive{name, report.trouble(), int(report.used)})
 	}
@@ -55,11 +57,12 @@ func (d drives) ask() (found []drive, err error) {
 			continue // an SD card, or an old eMMC
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", filepath.Base(path), err)
+			unread = append(unread, fmt.Errorf("%s: %w", filepath.Base(path), err))
+			continue
 		}
 		found = append(found, one)
 	}
-	return found, nil
+	return found, unread
 }
 
 func (d drives) glob(pattern string) []string {
@@ -107,12 +110,9 @@ const noDrives = "no NVMe, SATA or eMMC disk here"
 type diskHealth struct{ drives drives }
 
 func (h diskHealth) read() health.Reading {
-	all, err := h.drives.ask()
-	switch {
-	case err != nil:
-		return broken(err)
-	case len(all) == 0:
-		return cannotTell(noDrives)
+	all, unread := h.drives.ask()
+	if len(all) == 0 {
+		return beside(cannotTell(noDrives), unread)
 	}
 	var ill []string
 	for _, d := range all {
@@ -121,19 +121,16 @@ func (h diskHealth) read() health.Reading {
 		}
 	}
 	if len(ill) == 0 {
-		return measured(0, "%d disks find themselves well", len(all))
+		return beside(measured(0, "%d disks find themselves well", len(all)), unread)
 	}
-	return measured(float64(len(ill)), "%s", strings.Join(ill, "; "))
+	return beside(measured(float64(len(ill)), "%s", strings.Join(ill, "; ")), unread)
 }
 
 // diskWear is how much of its life the most worn disk has used.
 type diskWear struct{ drives drives }
 
 func (w diskWear) read() health.Reading {
-	all, err := w.drives.ask()
-	if err != nil {
-		return broken(err)
-	}
+	all, unread := w.drives.ask()
 	worst := drive{wear: -1}
 	for _, d := range all {
 		if d.wear > worst.wear {
@@ -141,7 +138,7 @@ func (w diskWear) read() health.Reading {
 		}
 	}
 	if worst.wear < 0 {
-		return cannotTell("no disk here tells its wear")
+		return beside(cannotTell("no disk here tells its wear"), unread)
 	}
-	return measured(float64(worst.wear), "%s has used %d %% of its life", worst.name, worst.wear)
+	return beside(measured(float64(worst.wear), "%s has used %d %% of its life", worst.name, worst.wear), unread)
 }

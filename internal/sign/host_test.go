@@ -179,6 +179,8 @@ func TestCertificates(t *testing.T) {
 	files := []string{write(90), write(60, 10, 30)}
 	r := certificates{files, func() time.Time { return now.Truncate(time.Second) }}.read()
 	expect(t, "certificates", r, health.Measured, 10, files[1]+" is good until ")
+	r = certificates{append([]string{"none.pem"}, files...), func() time.Time { return now.Truncate(time.Second) }}.read()
+	expectPartly(t, "certificates", r, 10, files[1]+" is good until ", "none.pem: no such file")
 }
 
 func TestDrives(t *testing.T) {
@@ -206,7 +208,8 @@ func TestDrives(t *testing.T) {
 	expect(t, "a disk that fails", diskHealth{d}.read(), health.Measured, 3, "sda: 8 sectors that it can hardly read")
 	expect(t, "a disk that is worn", diskWear{d}.read(), health.Measured, 105, "sda has used 105 %")
 	d.ata = func(string) (ataReport, error) { return sata, errTest }
-	expect(t, "broken", diskHealth{d}.read(), health.Broken, 0, "sda: test")
+	expectPartly(t, "a disk that cannot be read", diskHealth{d}.read(), 2, "mmcblk0: its spare blocks are nearly used up", "; sda: test")
+	expectPartly(t, "a disk that cannot be read", diskWear{d}.read(), 104, "nvme0 has used 104 %", "; sda: test")
 }
 
 // The sense data of a disk that is well, of one that fails, and of one that does not know the command.

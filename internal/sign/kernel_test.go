@@ -71,6 +71,8 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, "space", space.read(), health.Measured, 100, dir+": 100.0 % of the space in use")
+	gone := filepath.Join(dir, "gone")
+	expectPartly(t, "space beside a path that is not there", disk{paths: []string{gone, dir}}.read(), 100, dir+": 100.0 %", "; "+gone+": no such file")
 	for i := 0; ; i++ {
 		if err := os.WriteFile(filepath.Join(dir, itoa(i)), nil, 0o600); err != nil {
 			break // no inode is left

@@ -20,17 +20,23 @@ func (r raid) read() health.Reading {
 		return cannotTell("no md array with redundancy here")
 	}
 	var degraded []string
+	var unread []error
 	for _, file := range files {
 		n, err := readUint(file)
 		if err != nil {
-			return broken(err)
+			unread = append(unread, err)
+			continue
 		}
 		if n > 0 {
 			degraded = append(degraded, filepath.Base(filepath.Dir(filepath.Dir(file))))
 		}
 	}
-	if len(degraded) == 0 {
-		return measured(0, "%d md arrays, all whole", len(files))
+	read := len(files) - len(unread)
+	switch {
+	case read == 0:
+		return beside(cannotTell("no md array can be read"), unread)
+	case len(degraded) == 0:
+		return beside(measured(0, "%d md arrays, all whole", read), unread)
 	}
-	return measured(float64(len(degraded)), "%s degraded", strings.Join(degraded, ", "))
+	return beside(measured(float64(len(degraded)), "%s degraded", strings.Join(degraded, ", ")), unread)
 }

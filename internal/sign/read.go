@@ -26,6 +26,22 @@ func broken(err error) health.Reading {
 	return health.Reading{Answer: health.Broken, Text: err.Error()}
 }
 
+// beside is what a reading comes to when other things that the sign is about could not be read.
+func beside(r health.Reading, unread []error) health.Reading {
+	if len(unread) == 0 {
+		return r
+	}
+	var texts []string
+	if r.Answer == health.Measured {
+		texts, r.Partly = []string{r.Text}, true
+	}
+	for _, err := range unread {
+		texts = append(texts, err.Error())
+	}
+	r.Answer, r.Text = health.Broken, strings.Join(texts, "; ")
+	return r
+}
+
 // unreadable says which of the three answers an error is. What the kernel does
 // not have is named by missing.
 func unreadable(err error, missing string) health.Reading {

@@ -54,12 +54,15 @@ func (r *readOnly) judge(mounts mounts) health.Reading {
 		r.past = writable{r.mounts, map[string]bool{}}
 	}
 	maps.DeleteFunc(r.past.Paths, func(path string, _ bool) bool { return !slices.Contains(r.paths, path) })
-	var gone []string
+	var gone, held []string
+	var unread []error
 	for _, path := range r.paths {
 		m, ok := mounts.holding(path)
 		if !ok {
-			return broken(fmt.Errorf("%s: on no file system that is mounted", path))
+			unread = append(unread, fmt.Errorf("%s: on no file system that is mounted", path))
+			continue
 		}
+		held = append(held, path)
 		switch {
 		case !m.readOnly():
 			r.past.Paths[path] = true
@@ -67,10 +70,13 @@ func (r *readOnly) judge(mounts mounts) health.Reading {
 			gone = append(gone, path)
 		}
 	}
-	if len(gone) > 0 {
-		return measured(float64(len(gone)), "%s gone read-only", strings.Join(gone, ", "))
+	switch {
+	case len(gone) > 0:
+		return beside(measured(float64(len(gone)), "%s gone read-only", strings.Join(gone, ", ")), unread)
+	case len(held) == 0 && len(unread) > 0:
+		return beside(cannotTell("nothing is mounted"), unread)
 	}
-	return measured(0, "%s as mounted", strings.Join(r.paths, ", "))
+	return beside(measured(0, "%s as mounted", strings.Join(held, ", ")), unread)
 }
 
 // mount is a line of mountinfo, proc_pid_mountinfo(5).

@@ -63,6 +63,15 @@ func expect(t *testing.T, name string, got health.Reading, answer health.Answer,
 	}
 }
 
+// expectPartly: there is the value of what can be read, and what cannot is named.
+func expectPartly(t *testing.T, name string, got health.Reading, value float64, part, unread string) {
+	t.Helper()
+	expect(t, name, got, health.Broken, value, part)
+	if !got.Partly || !strings.Contains(got.Text, unread) {
+		t.Errorf("%s: partly %v, %q, want %q in it", name, got.Partly, got.Text, unread)
+	}
+}
+
 func TestIllHost(t *testing.T) {
 	env := Env{Roots: fixtures("ill"), Now: newClock().now, Interface: "lo", Bus: "unix:path=/no/such/bus"}
 	got := look(t, env, func(s *config.SignInForce) {
@@ -164,6 +173,29 @@ func TestBroken(t *testing.T) {
 		"disk_space": "no such file", "link_flaps": "none0", "link_errors": "none0",
 	} {
 		expect(t, name, got[name], health.Broken, 0, text)
+	}
+}
+
+// Of several things one that cannot be read does not hide another that is ill.
+func TestBrokenInPart(t *testing.T) {
+	root := t.TempDir()
+	write := writer(t, root)
+	write("proc/self/mountinfo", "1 1 8:1 / /srv rw - ext4 /dev/a rw,emergency_ro\n2 1 8:2 / /data rw - ext4 /dev/b rw\n")
+	write("sys/block/md0/md/degraded", "what")
+	write("sys/block/md1/md/degraded", "1")
+	env := Env{Roots: Roots{Proc: root + "/proc", Sys: root + "/sys", Dev: root + "/dev"}, Now: time.Now, Interface: "none0", Bus: "unix:path=/no/such/bus"}
+	got := look(t, env, func(s *config.SignInForce) {
+		if s.Name == "read_only" {
+			s.Items = []string{"/none", "/srv", "/data"}
+		}
+	})
+	expectPartly(t, "read_only", got["read_only"], 1, "/srv gone read-only", "; /none: on no file system")
+	expectPartly(t, "raid", got["raid"], 1, "md1 degraded", `md0/md/degraded holds "what"`)
+	write("sys/block/md1/md/degraded", "0")
+	expectPartly(t, "raid", raid{env.Roots.Sys}.read(), 0, "1 md arrays, all whole", `holds "what"`)
+	write("sys/block/md1/md/degraded", "else")
+	if r := (raid{env.Roots.Sys}).read(); r.Answer != health.Broken || r.Partly {
+		t.Errorf("none can be read: %+v", r)
 	}
 }
 
