@@ -22,7 +22,9 @@ const (
 	demoFlows        = 24
 	demoHeld         = 300
 	demoHeldEvery    = 50 * time.Millisecond
+	demoBound        = 50 * time.Second // for all of it: with its end, it is over within a minute
 	demoPatience     = 15 * time.Second // for any one thing to happen
+	demoEnough       = 100              // connections without an answer: it ends with them
 	idleWindow       = 3 * time.Second
 	holdOn           = time.Second            // under held connections, after the node is back
 	startLimit       = 5 * time.Second        // for nodes started together to agree
@@ -33,7 +35,10 @@ const (
 	cpuLimit         = 0.015
 )
 
-var errInterrupted = errors.New("interrupted")
+var (
+	errInterrupted = errors.New("interrupted")
+	errImpatient   = fmt.Errorf("waited for %s", demoPatience)
+)
 
 // demo is one run of `rota lab --demo`.
 type demo struct {
@@ -45,8 +50,12 @@ type demo struct {
 
 // Demo brings a cluster up, cuts a node off and brings it back, under real
 // connections all the while, and tells what it measured. It is an error if
-// anything happened that a user would call wrong.
-func Demo(ctx context.Context, o Options, out io.Writer) (err error) {
+// anything happened that a user would call wrong, or it took too long.
+func Demo(ctx context.Context, o Options, out io.Writer) error {
+	return demoWithin(ctx, demoBound, o, out)
+}
+
+func demoWithin(ctx context.Context, bound time.Duration, o Options, out io.Writer) (err error) {
 	l, err := New(o)
 	if err != nil {
 		return err
@@ -56,7 +65,9 @@ func Demo(ctx context.Context, o Options, out io.Writer) (err error) {
 	}
 	d := &demo{Lab: l, out: out}
 	begin := time.Now()
-	if err := l.Start(ctx); err != nil {
+	bounded, cancel := context.WithTimeoutCause(ctx, bound, fmt.Errorf("the demo has %s for everything, and they are over", bound))
+	defer cancel()
+	if err := l.Start(bounded); err != nil {
 		return err
 	}
 	defer func() {
@@ -67,8 +78,8 @@ func Demo(ctx context.Context, o Options, out io.Writer) (err error) {
 		}
 		err = errors.Join(err, l.Close())
 	}()
-	if err := d.run(ctx, begin); err != nil {
-		return err
+	if err := d.run(bounded, begin); err != nil {
+		return errors.Join(d.table.verdict(), err)
 	}
 	d.say("")
 	fmt.Fprint(out, d.table.String())
@@ -88,17 +99,20 @@ func (d *demo) run(ctx context.Context, begin time.Time) error {
 		return err
 	}
 	d.tap = probe.Start(ctx, tap.Run)
-	steps := []func(context.Context) error{
-		func(ctx context.Context) error { return d.comeUp(ctx, begin) },
-		d.idle,
-		d.askMany,
-		d.loseAndRegain,
-		d.judgeFrames,
+	steps := []struct {
+		what string
+		do   func(context.Context) error
+	}{
+		{"the nodes were to agree", func(ctx context.Context) error { return d.comeUp(ctx, begin) }},
+		{"the daemons were idle", d.idle},
+		{"clients asked over new connections", d.askMany},
+		{"a node was cut off and came back", d.loseAndRegain},
+		{"all frames were judged", d.judgeFrames},
 	}
 	for _, step := range steps {
-		if err := step(ctx); err != nil {
+		if err := step.do(ctx); err != nil {
 			_, tapErr := d.tap.Stop()
-			return errors.Join(err, tapErr)
+			return errors.Join(fmt.Errorf("while %s: %w", step.what, err), tapErr)
 		}
 	}
 	return nil
@@ -119,9 +133,14 @@ func (d *demo) comeUp(ctx context.Context, begin time.Time) error {
 
 // agreed waits until the nodes agree, with the demo's patience.
 func (d *demo) agreed(ctx context.Context, nodes ...*Node) ([]*api.Status, error) {
-	ctx, cancel := context.WithTimeout(ctx, demoPatience)
+	ctx, cancel := patient(ctx)
 	defer cancel()
 	return d.WaitAgreed(ctx, nodes...)
+}
+
+// patient bounds what is waited for.
+func patient(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, demoPatience, errImpatient)
 }
 
 func (d *demo) even(what string, all []*api.Status) {
@@ -161,14 +180,18 @@ func (d *demo) askMany(ctx context.Context) error {
 		if a.Is6() {
 			connections = demoConnections6
 		}
-		report, err := d.client.Burst(ctx, probe.Burst{To: web(a), Connections: connections})
+		report, err := d.client.Burst(ctx, probe.Burst{To: web(a), Connections: connections, Enough: demoEnough})
 		if err != nil {
 			return err
 		}
+		unanswered := d.blame(ctx, report.Check())
+		if report.Failed() >= demoEnough {
+			return unanswered // there is nothing to learn from a cut that clients see anyway
+		}
 		d.say("%s: %s", a, report)
 		d.table.row(fmt.Sprintf("%d connections to %s, answered", connections, a),
-			fmt.Sprint(report.Outcomes[probe.Answered]), fmt.Sprint(connections), report.Check())
-		d.table.row("  shares of the nodes", sharesOf(report), "", everybodyAnswers(report, len(d.nodes)))
+			fmt.Sprint(report.Outcomes[probe.Answered]), fmt.Sprint(connections), unanswered)
+		d.table.row("  shares of the nodes", sharesOf(report), "", everybodyAnswers(report, d.nodes))
 	}
 	return nil
 }
@@ -181,11 +204,14 @@ func sharesOf(r probe.BurstReport) string {
 	return text
 }
 
-func everybodyAnswers(r probe.BurstReport, nodes int) error {
-	if len(r.ByNode) != nodes {
-		return fmt.Errorf("%d of %d nodes answered: %v", len(r.ByNode), nodes, r.ByNode)
+func everybodyAnswers(r probe.BurstReport, nodes []*Node) error {
+	var idle []error
+	for _, n := range nodes {
+		if r.ByNode[n.Name()] == 0 {
+			idle = append(idle, fmt.Errorf("%s answered none of %d connections to %s", n.Name(), r.Asked, r.To))
+		}
 	}
-	return nil
+	return errors.Join(idle...)
 }
 
 func (d *demo) judgeFrames(context.Context) error {

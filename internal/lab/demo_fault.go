@@ -89,10 +89,13 @@ func (d *demo) cutAndHeal(ctx context.Context, flows *probe.Flows) (cut, healed 
 
 // heal brings the lost node back while connections are held open.
 func (d *demo) heal(ctx context.Context, flows *probe.Flows, held *probe.Held) (healed time.Time, err error) {
-	opening, cancel := context.WithTimeout(ctx, demoPatience)
+	opening, cancel := patient(ctx)
 	defer cancel()
 	if err := held.WaitOpen(opening); err != nil {
 		return healed, err
+	}
+	if err := d.blame(ctx, held.Unopened()); err != nil {
+		return healed, err // now, while the buckets are where they were
 	}
 	d.say("bringing %s back, under %d connections held open", d.lost().Name(), demoHeld)
 	healed = time.Now()
@@ -114,7 +117,7 @@ func (d *demo) heal(ctx context.Context, flows *probe.Flows, held *probe.Held) (
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
-		return healed, ctx.Err()
+		return healed, context.Cause(ctx)
 	case <-timer.C:
 		return healed, nil
 	}
@@ -122,7 +125,7 @@ func (d *demo) heal(ctx context.Context, flows *probe.Flows, held *probe.Held) (
 
 // answered waits until every flow is, with the demo's patience.
 func (d *demo) answered(ctx context.Context, flows *probe.Flows) error {
-	ctx, cancel := context.WithTimeout(ctx, demoPatience)
+	waiting, cancel := patient(ctx)
 	defer cancel()
-	return flows.WaitAnswered(ctx)
+	return d.blame(ctx, flows.WaitAnswered(waiting))
 }

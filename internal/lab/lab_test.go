@@ -279,6 +279,14 @@ func TestWhatNodesDisagreeAboutIsTold(t *testing.T) {
 	}
 }
 
+func TestADemoThatTakesTooLongSaysWhatItWasAbout(t *testing.T) {
+	var said strings.Builder
+	err := demoWithin(context.Background(), time.Second, Options{Root: shortDir(t)}, &said)
+	if want := "while the daemons were idle: the demo has 1s for everything"; err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("got %v; want %s…, after\n%s", err, want, said.String())
+	}
+}
+
 func TestIdleLabWaitsForItsDaemonsAndTakesMoreClients(t *testing.T) {
 	l := startLab(t, Options{Nodes: 2, Idle: true, ClientAddresses: 60})
 	if l.Node(0).Running() || len(l.healthy()) != 0 {

@@ -36,7 +36,7 @@ func (n *Node) Usage(ctx context.Context, window time.Duration) (Usage, error) {
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
-		return Usage{}, ctx.Err()
+		return Usage{}, context.Cause(ctx)
 	case <-timer.C:
 	}
 	after, err := cpuTime(pid)

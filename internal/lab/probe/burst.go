@@ -21,24 +21,31 @@ type Burst struct {
 	Connections int           // 1 … 1,000,000
 	Parallel    int           // at most as many at a time; default 128
 	Patience    time.Duration // for one connection; default 5 s
+	Enough      int           // without an answer end the burst; 0: all are asked whatever comes
 }
 
 // BurstReport is what a burst saw.
 type BurstReport struct {
+	To       netip.AddrPort
 	Asked    int
 	Outcomes map[Outcome]int
-	ByNode   map[string]int // answers
-	Latency  Latency        // of answers, from the first SYN
+	ByNode   map[string]int   // answers
+	Latency  Latency          // of answers, from the first SYN
+	Vain     []netip.AddrPort // sources of the first storyBound that were not answered
 	Took     time.Duration
 }
 
 // Check tells what a user would call wrong: a connection without an answer.
 func (r BurstReport) Check() error {
-	if n := r.Outcomes[Answered]; n != r.Asked {
-		return fmt.Errorf("%d of %d connections were not answered: %s", r.Asked-n, r.Asked, tally(r.Outcomes))
+	if r.Failed() == 0 {
+		return nil
 	}
-	return nil
+	text := fmt.Sprintf("%d of %d connections to %s were not answered: %s", r.Failed(), r.Asked, r.To, tally(r.Outcomes))
+	return &NoAnswerError{Text: text, To: r.To, From: r.Vain}
 }
+
+// Failed counts the connections without an answer.
+func (r BurstReport) Failed() int { return r.Asked - r.Outcomes[Answered] }
 
 func (r BurstReport) String() string {
 	return fmt.Sprintf("%d connections in %s: %s; by %s; %s",
@@ -54,7 +61,7 @@ func (c *Client) Burst(ctx context.Context, o Burst) (BurstReport, error) {
 	o.Patience = cmp.Or(o.Patience, 5*time.Second)
 	return inHost(c, func() (BurstReport, error) {
 		b := &burst{Burst: o, client: c}
-		b.report = BurstReport{Outcomes: make(map[Outcome]int), ByNode: make(map[string]int)}
+		b.report = BurstReport{To: o.To, Outcomes: make(map[Outcome]int), ByNode: make(map[string]int)}
 		err := b.run(ctx)
 		return b.report, err
 	})
@@ -67,6 +74,7 @@ type burst struct {
 	poller *poller
 	asks   []ask
 	open   int
+	vain   int
 	report BurstReport
 }
 
@@ -79,6 +87,7 @@ func (b *burst) run(ctx context.Context) (err error) {
 		for i := range b.asks {
 			b.asks[i].abort()
 		}
+		b.report.Asked -= b.open // an end before its time: nobody knows what had become of them
 		b.report.Took = time.Since(begin)
 		err = errors.Join(err, b.poller.close())
 	}()
@@ -89,7 +98,7 @@ func (b *burst) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	for b.open > 0 {
+	for b.open > 0 && (b.Enough == 0 || b.vain < b.Enough) {
 		ready, ticked, err := b.poller.wait()
 		if err != nil {
 			return err
@@ -102,8 +111,9 @@ func (b *burst) run(ctx context.Context) (err error) {
 		if !ticked {
 			continue
 		}
-		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("burst stopped after %d connections: %w", b.report.Asked, err)
+		if ctx.Err() != nil {
+			return fmt.Errorf("the burst to %s ended with %d of %d connections: %s; %d were under way: %w",
+				b.To, b.report.Asked-b.open, b.Connections, tally(b.report.Outcomes), b.open, context.Cause(ctx))
 		}
 		if err := b.expire(time.Now()); err != nil {
 			return err
@@ -131,9 +141,20 @@ func (b *burst) startNext(a *ask) error {
 			b.open++
 			return nil
 		}
-		b.report.Outcomes[outcome]++
+		b.count(a, outcome)
 	}
 	return nil
+}
+
+func (b *burst) count(a *ask, outcome Outcome) {
+	b.report.Outcomes[outcome]++
+	if outcome == Answered {
+		return
+	}
+	b.vain++
+	if len(b.report.Vain) < storyBound {
+		b.report.Vain = append(b.report.Vain, a.from)
+	}
 }
 
 func (b *burst) advance(r readiness) error {
@@ -167,7 +188,7 @@ func (b *burst) expire(now time.Time) error {
 }
 
 func (b *burst) finish(a *ask, outcome Outcome) error {
-	b.report.Outcomes[outcome]++
+	b.count(a, outcome)
 	b.open--
 	return b.startNext(a)
 }

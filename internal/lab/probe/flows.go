@@ -81,18 +81,19 @@ func (f *Flows) WaitAnswered(ctx context.Context) error {
 	tick := time.NewTicker(f.o.Every)
 	defer tick.Stop()
 	for {
-		waiting := 0
+		var waiting []netip.AddrPort
 		for i := range f.flows {
 			if f.flows[i].lastAsk.Load() <= since {
-				waiting++
+				waiting = append(waiting, f.flows[i].story.Source)
 			}
 		}
-		if waiting == 0 {
+		if waiting == nil {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%d of %d flows get no answer: %w", waiting, len(f.flows), ctx.Err())
+			text := fmt.Sprintf("%d of %d flows get no answer from %s", len(waiting), len(f.flows), f.o.To)
+			return fmt.Errorf("%w: %w", &NoAnswerError{Text: text, To: f.o.To, From: waiting}, context.Cause(ctx))
 		case <-tick.C:
 		}
 	}

@@ -128,10 +128,27 @@ func (h *Held) WaitOpen(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%d of %d connections are open: %w", open, len(h.lines), ctx.Err())
+			return fmt.Errorf("%d of %d connections to %s are open: %w", open, len(h.lines), h.o.To, context.Cause(ctx))
 		case <-tick.C:
 		}
 	}
+}
+
+// Unopened tells of connections that broke before they got any answer.
+func (h *Held) Unopened() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var sources []netip.AddrPort
+	for _, b := range h.report.Broken {
+		if b.Node == "" {
+			sources = append(sources, b.Source)
+		}
+	}
+	if sources == nil {
+		return nil
+	}
+	text := fmt.Sprintf("%d of %d connections to %s were never answered", len(sources), len(h.lines), h.o.To)
+	return &NoAnswerError{Text: text, To: h.o.To, From: sources}
 }
 
 // Broken counts the connections that broke so far.

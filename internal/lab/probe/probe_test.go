@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"strings"
 	"testing"
@@ -52,7 +53,14 @@ func TestBurstTellsWhyNobodyAnswers(t *testing.T) {
 	if got := burst(lines(shared4)); got.Outcomes[Answered] != 0 || got.Check() == nil {
 		t.Errorf("something else than HTTP listens: %s; want no answer", got)
 	}
-	_, err := r.client.Burst(soon(t), Burst{To: netip.MustParseAddrPort("198.51.100.1:80"), Connections: 1})
+	disown(t, r.nodes[0])
+	few, err := r.client.Burst(soon(t), Burst{To: web(shared4), Connections: 1_000_000, Parallel: 10, Patience: 100 * time.Millisecond, Enough: 30})
+	must(t, err)
+	var vain *NoAnswerError
+	if n := few.Failed(); n < 30 || n > 40 || n != few.Asked || !errors.As(few.Check(), &vain) || len(vain.From) != n || vain.To != web(shared4) {
+		t.Errorf("30 without an answer were enough: %s; %v", few, few.Check())
+	}
+	_, err = r.client.Burst(soon(t), Burst{To: netip.MustParseAddrPort("198.51.100.1:80"), Connections: 1})
 	must(t, err) // no route: an outcome, not an error
 }
 
@@ -120,6 +128,13 @@ func TestFlowsTellWhatIsNeverAnswered(t *testing.T) {
 	must(t, flows.WaitAnswered(soon(t)))
 	r.setLoss(t, r.nodes[0], segment.Loss{Frames: segment.Certain})
 	r.waitLost(t, r.nodes[0], 60)
+	over, cancel := context.WithTimeoutCause(context.Background(), 100*time.Millisecond, errors.New("waited for long"))
+	defer cancel()
+	err = flows.WaitAnswered(over)
+	var vain *NoAnswerError
+	if !errors.As(err, &vain) || len(vain.From) != 2 || !strings.Contains(err.Error(), "2 of 2 flows get no answer") || !strings.Contains(err.Error(), "waited for long") {
+		t.Errorf("got %v; want both flows", err)
+	}
 	report, err := run.Stop()
 	must(t, err)
 	if report.Open != 2 || report.Check(time.Hour) == nil {
