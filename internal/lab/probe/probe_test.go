@@ -142,6 +142,30 @@ func TestFlowsTellWhatIsNeverAnswered(t *testing.T) {
 	}
 }
 
+func TestAFlowIsUnansweredAtTheEndWhenItHasBeenForLong(t *testing.T) {
+	now, o := time.Now(), FlowOptions{Patience: 100 * time.Millisecond}
+	for _, row := range []struct {
+		sentence            string
+		phase               phase
+		vainFor, startedFor time.Duration
+		open                bool
+	}{
+		{"answered, and nothing is asked", idle, 0, time.Second, false},
+		{"a question has just been asked", connecting, 0, 10 * time.Millisecond, false},
+		{"a question has been open for long", asking, 0, 200 * time.Millisecond, true},
+		{"one question was given up a moment ago", connecting, 20 * time.Millisecond, 10 * time.Millisecond, false},
+		{"question after question is given up", connecting, 200 * time.Millisecond, 10 * time.Millisecond, true},
+	} {
+		l := flow{ask: ask{phase: row.phase, started: now.Add(-row.startedFor)}}
+		if row.vainFor > 0 {
+			l.vainFrom = now.Add(-row.vainFor)
+		}
+		if l.stillWaiting(now, o); l.story.Open != row.open {
+			t.Errorf("%s: unanswered at the end: %v", row.sentence, l.story.Open)
+		}
+	}
+}
+
 func TestHeldConnectionsSurviveALossAndBreakByAReset(t *testing.T) {
 	r := newRig(t, 2)
 	r.flood(t)

@@ -54,10 +54,14 @@ func (l *flow) answered(now time.Time, node string, gapOver time.Duration) {
 	}
 }
 
-// stillWaiting counts the stretch that the end of the run cut off, unless it
-// is a question that was only just asked.
+// stillWaiting counts the stretch that the end of the run cut off, unless it has
+// only just begun.
 func (l *flow) stillWaiting(now time.Time, o FlowOptions) {
-	if l.vainFrom.IsZero() && (l.phase == idle || now.Sub(l.started) < o.Patience) {
+	from := l.vainFrom
+	if from.IsZero() {
+		from = l.started
+	}
+	if l.vainFrom.IsZero() && l.phase == idle || now.Sub(from) < o.Patience {
 		return
 	}
 	l.story.Open = true
