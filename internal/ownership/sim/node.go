@@ -237,8 +237,11 @@ func (w *world) next(n *node) {
 	ev := first.(ownership.Event)
 	_, n.stopping = ev.(ownership.Stop)
 	w.step(n, ev)
-	if _, beat := ev.(ownership.BeatReceived); beat {
+	switch ev.(type) {
+	case ownership.BeatReceived:
 		w.look(n)
+	case ownership.Reconfigure:
+		w.settle(n)
 	}
 }
 

@@ -25,7 +25,6 @@ func (w *world) reload(n *node, to settings) {
 	n.inForce = to
 	n.inForce.pools |= n.leaving
 	w.order(n, reconfigured{n.inForce, n.leaving})
-	w.settle(n)
 }
 
 // reconfigured is a Reconfigure on its way to the daemon, before the places of its pools count.
@@ -57,8 +56,15 @@ func (w *world) settle(n *node) {
 }
 
 // event makes the Reconfigure, when the daemon gets round to it. What it has been told of places
-// before then counts no more.
+// before then counts no more, and the programs know no more of a pool that has gone, also if it has been
+// gained again since nothing was left of it.
 func (w *world) event(n *node, r reconfigured) ownership.Reconfigure {
+	for _, p := range n.places {
+		first := n.datapath.first[p]
+		for b := first; b < first+int(w.s.Pools[p].Buckets) && r.pools&(1<<p) == 0; b++ {
+			w.setState(n, b, ownership.Foreign)
+		}
+	}
 	n.inbox = slices.DeleteFunc(n.inbox, func(e any) bool { _, live := e.(ownership.Live); return live })
 	pools := w.poolsOf(n, r.pools)
 	for i, p := range n.places {
