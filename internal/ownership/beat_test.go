@@ -31,3 +31,19 @@ func TestNodesBeatInStep(t *testing.T) {
 		t.Errorf("%d beats of %d nodes at %d moments, want between %d and %d moments", beats, len(w.names), rounds, least, most)
 	}
 }
+
+// The shortest lease that may be configured does not keep a node out: of nodes in step the echoes are older.
+func TestANodeIsTakenInWithTheShortestLease(t *testing.T) {
+	for seed := range uint64(4) {
+		w := newNet(t)
+		for i, name := range []string{"node-a", "node-b", "node-c"} {
+			c := testConfig(name, uint64(i+1))
+			c.Lease, c.Seed = 3*c.Interval, 100*seed+uint64(i)
+			w.start(c)
+			w.run(5*time.Second, nil)
+		}
+		if got := len(w.nodes["node-a"].n.view.Members); got != 3 {
+			t.Errorf("seed %d: %d nodes in the view, want 3", seed, got)
+		}
+	}
+}

@@ -49,7 +49,7 @@ type peer struct {
 
 	mutual      bool
 	mutualSince Time // awake
-	lateAwake   Time // when its newest echo was last older than half a lease
+	lateAwake   Time // when its newest echo was last too old for a handover
 	silent      bool // for L_take
 	heardSince  Time // awake, since when it has not been silent
 	left        bool
@@ -278,7 +278,8 @@ func (n *Node) judgePeer(p *peer) {
 	// An echo may be two intervals older than a beat, so that a peer that dies is
 	// found silent, which all find at the same moment, and not un-mutual before.
 	mutual := p.echoed && !p.left && !p.silent && n.awake-p.echoAwake <= take+2*n.interval
-	if !p.echoed || n.now-p.echo >= n.lease/2 {
+	// Of nodes that beat in step the newest echo is up to two intervals old.
+	if !p.echoed || n.now-p.echo >= max(n.lease, 5*n.interval)/2 {
 		p.lateAwake = n.awake
 	}
 	if !mutual && p.member() {
