@@ -47,7 +47,8 @@ func (w *Watch) Unseen(gap time.Duration) {
 
 // Read takes a reading. One without a value is no evidence of illness; one that should have a value
 // is none that it is over either, as if nobody had looked: a host that stalls answers late, or not at all.
-// One that could be read only partly makes ill, or keeps as ill, and never better.
+// One that could be read only partly makes ill, or keeps as ill, and never better. A level whose limit has
+// been taken away since is left all the same.
 func (w *Watch) Read(now Time, rule Rule, r Reading) State {
 	limits := [...]Limit{OK: {}, Warn: rule.Warn, Leave: rule.Leave}
 	past := rule.past(r)
@@ -56,7 +57,7 @@ func (w *Watch) Read(now Time, rule Rule, r Reading) State {
 	if w.Looked > 0 {
 		gap = now - w.Looked
 	}
-	if r.Answer == Broken && w.Looked > 0 && (seen == OK || seen < w.Ladder.Level) {
+	if r.Answer == Broken && seen < w.Ladder.Level && limits[w.Ladder.Level].Set {
 		w.Unseen(gap)
 		return State{Level: w.Ladder.Level, Since: w.Ladder.Since, Limit: limits[w.Ladder.Level], Reading: r}
 	}
@@ -65,6 +66,9 @@ func (w *Watch) Read(now Time, rule Rule, r Reading) State {
 	for level := Warn; level <= Leave; level++ {
 		if !past[level] && r.Answer == Broken { // what could not be read may be past it
 			w.From[level] += gap
+			if w.Past[level] && limits[level].Set && level <= w.Ladder.Level {
+				keep = level
+			}
 			continue
 		}
 		if past[level] && !w.Past[level] {

@@ -95,6 +95,36 @@ func TestStateTellsWhy(t *testing.T) {
 	}
 }
 
+// What cannot be read does not keep a level for which there is no limit any more: it goes down after stay, to
+// one that it was past too and that still has a limit.
+func TestALimitThatIsTakenAway(t *testing.T) {
+	const stay = 2 * time.Second
+	for _, row := range []struct {
+		name string
+		warn Limit // before
+		now  Rule
+		want string
+	}{
+		{"none is left", At(5), Rule{Stay: stay}, "llloo"},
+		{"the lower one is", At(5), Rule{Warn: At(5), Stay: stay}, "lllww"},
+		{"one that it never was past is", At(50), Rule{Warn: At(50), Stay: stay}, "llloo"},
+		{"both are", At(5), Rule{Warn: At(5), Leave: At(10), Stay: stay}, "lllll"},
+	} {
+		var w Watch
+		got := ""
+		for i, r := range []Reading{{Value: 10}, {Answer: Broken}, {Answer: Broken}, {Answer: Broken}, {Answer: Broken}} {
+			rule := row.now
+			if i == 0 {
+				rule = Rule{Warn: row.warn, Leave: At(10), Stay: stay}
+			}
+			got += string("owl"[w.Read(time.Duration(i)*time.Second, rule, r).Level])
+		}
+		if got != row.want {
+			t.Errorf("%s: got %s, want %s", row.name, got, row.want)
+		}
+	}
+}
+
 // What is ill by what could be read is told as that; what is not, as broken.
 func TestAPartThatCounts(t *testing.T) {
 	rule := Rule{Warn: At(10), Leave: At(40)}
