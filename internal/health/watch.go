@@ -59,7 +59,10 @@ func (w *Watch) Read(now Time, rule Rule, r Reading) State {
 	}
 	if r.Answer == Broken && seen < w.Ladder.Level && limits[w.Ladder.Level].Set {
 		w.Unseen(gap)
-		return State{Level: w.Ladder.Level, Since: w.Ladder.Since, Limit: limits[w.Ladder.Level], Reading: r}
+		return State{
+			Level: w.Ladder.Level, Since: w.Ladder.Since, Limit: limits[w.Ladder.Level], Reading: r,
+			Held: w.Ladder.held(now, rule.Stay),
+		}
 	}
 	w.Looked = max(now, 1)
 	rise, keep := OK, OK

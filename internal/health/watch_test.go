@@ -93,6 +93,14 @@ func TestStateTellsWhy(t *testing.T) {
 	if s.Level != Leave || s.Held != 20*time.Second || s.Seen != OK {
 		t.Errorf("%+v: it stays 20s more", s)
 	}
+	s = w.Read(25*time.Second, rule, Reading{Answer: Broken})
+	if s.Level != Leave || s.Held != 20*time.Second {
+		t.Errorf("%+v: it stays 20s more, from when it can be read again", s)
+	}
+	w.Read(26*time.Second, rule, Reading{Value: 50})
+	if s = w.Read(27*time.Second, rule, Reading{Answer: Broken}); s.Level != Leave || s.Held != 0 {
+		t.Errorf("%+v: it was not good again", s)
+	}
 }
 
 // What cannot be read does not keep a level for which there is no limit any more: it goes down after stay, to
