@@ -15,6 +15,7 @@ import (
 	"github.com/rota-cluster/rota/internal/config"
 	"github.com/rota-cluster/rota/internal/health"
 	"github.com/rota-cluster/rota/internal/ownership"
+	"github.com/rota-cluster/rota/internal/sign"
 )
 
 // testWard has two pools, of which the second has a check, and looks at nothing.
@@ -280,5 +281,21 @@ func TestWhatAllHadLostIsNoFaultWhenItIsOver(t *testing.T) {
 	w.asks(5)
 	if got := w.shares(); !slices.Equal(got, []uint16{0, 0}) {
 		t.Errorf("lost by this node alone: %v", got)
+	}
+}
+
+// A node that cannot ask what it has lost goes on telling the others so: else they alone would have lost it.
+func TestWhatIsLostIsToldWhileItCannotBeAsked(t *testing.T) {
+	w := wardOf(t, none, "hosts: {leave: 3, hosts: [192.0.2.9]}")
+	w.asks(3)
+	for _, r := range []health.Reading{{Answer: health.Broken, Text: "no socket"}, {Answer: health.Broken, Text: "no socket"}} {
+		w.signed(sign.Report{Sign: w.sign("hosts"), Reading: r, At: time.Now()})
+		if sees := w.sees(); !slices.Equal(sees, []string{"hosts", "hosts 192.0.2.9"}) || len(w.held()) > 0 {
+			t.Errorf("sees %q, holds %q", sees, w.held())
+		}
+	}
+	w.asks(0)
+	if sees := w.sees(); len(sees) > 0 || len(w.held()) != 1 {
+		t.Errorf("asked again, it sees %q, holds %q", sees, w.held())
 	}
 }

@@ -65,6 +65,11 @@ func TestTargetsAreToldByTheWorst(t *testing.T) {
 	if got.Level != Leave || len(got.Targets) != 2 || got.Targets[1].Level != Leave || got.Targets[1].Reading.Text != "no socket" {
 		t.Errorf("what cannot be asked is not good again: %+v", got)
 	}
+	all.Read(3*time.Minute, rule, Reading{Targets: []Target{{Name: "a", Value: 9}, {Name: "b"}}})
+	got = all.Read(4*time.Minute, rule, Reading{Answer: Broken, Text: "no socket"})
+	if got.Seen != Leave || len(got.Targets) != 1 || got.Targets[0].Seen != Leave {
+		t.Errorf("what was lost, and cannot be asked, is still lost: %+v", got)
+	}
 	if got := new(Targets).Read(0, rule, Reading{Answer: CannotTell, Text: "no default route"}); got.Level != OK || got.Reading.Text != "no default route" {
 		t.Errorf("%+v", got)
 	}

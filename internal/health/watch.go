@@ -18,7 +18,8 @@ type State struct {
 	// Limit is the threshold that the level stands for, none with OK and of checks.
 	Limit   Limit
 	Reading Reading
-	// Seen is the level of the newest reading alone, whatever For, Stay and patience say.
+	// Seen is the level of the newest reading alone, whatever For, Stay and patience say; one that is Broken
+	// and has no value leaves it as it was.
 	Seen Level
 	// Held is how much longer the level stays although the readings are good.
 	Held time.Duration
@@ -32,6 +33,7 @@ type Watch struct {
 	Past   [Leave + 1]bool // the readings have been past the level's limit,
 	From   [Leave + 1]Time // since then
 	Looked Time            // when it was read last, 0: never
+	Seen   Level           // by the last reading with a value
 }
 
 // Unseen: for so long nobody has looked. That counts neither as past a limit nor as good.
@@ -53,6 +55,9 @@ func (w *Watch) Read(now Time, rule Rule, r Reading) State {
 	limits := [...]Limit{OK: {}, Warn: rule.Warn, Leave: rule.Leave}
 	past := rule.past(r)
 	seen := highest(past)
+	if r.Answer != Broken || r.valued() {
+		w.Seen = seen
+	}
 	gap := time.Duration(0)
 	if w.Looked > 0 {
 		gap = now - w.Looked
@@ -61,7 +66,7 @@ func (w *Watch) Read(now Time, rule Rule, r Reading) State {
 		w.Unseen(gap)
 		return State{
 			Level: w.Ladder.Level, Since: w.Ladder.Since, Limit: limits[w.Ladder.Level], Reading: r,
-			Held: w.Ladder.held(now, rule.Stay),
+			Seen: w.Seen, Held: w.Ladder.held(now, rule.Stay),
 		}
 	}
 	w.Looked = max(now, 1)
@@ -91,7 +96,7 @@ func (w *Watch) Read(now Time, rule Rule, r Reading) State {
 	}
 	return State{
 		Level: w.Ladder.Level, Since: w.Ladder.Since, Limit: limits[w.Ladder.Level], Reading: r,
-		Seen: seen, Held: w.Ladder.held(now, rule.Stay),
+		Seen: w.Seen, Held: w.Ladder.held(now, rule.Stay),
 	}
 }
 
