@@ -34,6 +34,11 @@ func (w *ward) reads(name string, values ...float64) {
 	}
 }
 
+// readsBeside hands it a value of all but one of the things that a sign is about.
+func (w *ward) readsBeside(name string, value float64) {
+	w.signed(sign.Report{Sign: w.sign(name), Reading: health.Reading{Answer: health.Broken, Unread: 1, Value: value}, At: time.Now()})
+}
+
 func (w *ward) sign(name string) int {
 	return slices.IndexFunc(w.ofSigns, func(s signSeat) bool { return s.Name == name })
 }
@@ -66,6 +71,7 @@ const (
 func TestTheNextWardKnows(t *testing.T) {
 	const same, ok, fails = ownership.SameShare, health.OK, health.Leave
 	const flaps, brief = "link_flaps: {leave: 4}", "link_flaps: {leave: 4, stay: 0s}"
+	const raid = "raid: {leave: 1, stay: 0s}"
 	for _, row := range []struct {
 		name                      string
 		checks, signs             string
@@ -105,6 +111,10 @@ func TestTheNextWardKnows(t *testing.T) {
 		{"a sign that cannot be read any more is not good again", none, flaps, func(w *ward) { w.reads("link_flaps", 4) }, none, brief, func(w *ward) {
 			w.signed(sign.Report{Sign: w.sign("link_flaps"), Reading: health.Reading{Answer: health.Broken}})
 		}, []uint16{0, 0}, []uint16{0, 0}, []uint16{0, 0}},
+		{"one of several that is good again beside one that never could be read", none, raid, func(w *ward) { w.readsBeside("raid", 1) }, none, raid,
+			func(w *ward) { w.readsBeside("raid", 0) }, []uint16{100, 100}, []uint16{100, 100}, []uint16{100, 100}},
+		{"or beside one that could", none, raid, func(w *ward) { w.readsBeside("raid", 1); w.reads("raid", 1) }, none, raid,
+			func(w *ward) { w.readsBeside("raid", 0) }, []uint16{0, 0}, []uint16{0, 0}, []uint16{0, 0}},
 		{"a sign leaves that is switched off", none, flaps, func(w *ward) { w.reads("link_flaps", 4) }, none, "link_flaps: off", nil,
 			[]uint16{100, 100}, []uint16{100, 100}, []uint16{100, 100}},
 		{"nearly for as long as counts", none, "memory_pressure: {for: 1h}", func(w *ward) {
@@ -296,9 +306,9 @@ func TestAFullDiskBesideAPathThatIsNotThere(t *testing.T) {
 	}{
 		{40, health.Broken, health.OK, "/: 40 %; /none: no such file", "/: 40 %; /none: no such file"},
 		{99, health.Measured, health.Warn, "/: 99 %; /none: no such file", "/: 99 %; /none: no such file (warn at 95%)"},
-		{40, health.Broken, health.Warn, "/: 40 %; /none: no such file", "/: 40 %; /none: no such file; before: warn at 95%"},
+		{40, health.Broken, health.Warn, "/: 40 %; /none: no such file", "/: 40 %; /none: no such file; before: warn at 95%, good again, for 30s more to be seen"},
 	} {
-		w.signed(sign.Report{Sign: i, Reading: health.Reading{Answer: health.Broken, Partly: true, Value: row.value, Text: row.text}, At: time.Now()})
+		w.signed(sign.Report{Sign: i, Reading: health.Reading{Answer: health.Broken, Unread: 1, Value: row.value, Text: row.text}, At: time.Now()})
 		s := &w.ofSigns[i]
 		if f := s.finding(); f.Answer != row.answer.String() || f.Level != row.level.String() || f.Value != row.value || f.Text != row.text || s.text(s.State) != row.status {
 			t.Errorf("%v: got %+v, in the status %q", row, f, s.text(s.State))

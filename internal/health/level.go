@@ -69,14 +69,15 @@ type Reading struct {
 	Answer Answer
 	Value  float64 // if Measured
 	Text   string  // what was seen, or why there is no value: one line
-	// Partly: it is Broken, but Value is of the worst of what could be read; what could not may be worse.
-	Partly bool
+	// Unread is how many things could not be read, of a sign that is Broken for them; if it is not 0, Value is
+	// of the worst of the others. What could not be read may be worse.
+	Unread int
 	// Targets are what it is about, of a sign that looks at several; Value is of the worst.
 	Targets []Target
 }
 
 // valued tells whether Value says anything.
-func (r Reading) valued() bool { return r.Answer == Measured || r.Answer == Broken && r.Partly }
+func (r Reading) valued() bool { return r.Answer == Measured || r.Answer == Broken && r.Unread > 0 }
 
 // Limit is a threshold; the zero Limit is none.
 type Limit struct {

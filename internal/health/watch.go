@@ -32,6 +32,7 @@ type Watch struct {
 	Ladder ladder
 	Past   [Leave + 1]bool // the readings have been past the level's limit,
 	From   [Leave + 1]Time // since then
+	Unread [Leave + 1]int  // how many things could not be read when one was last past the level's limit
 	Looked Time            // when it was read last, 0: never
 	Seen   Level           // by the last reading with a value
 }
@@ -49,8 +50,8 @@ func (w *Watch) Unseen(gap time.Duration) {
 
 // Read takes a reading. One without a value is no evidence of illness; one that should have a value
 // is none that it is over either, as if nobody had looked: a host that stalls answers late, or not at all.
-// One that could be read only partly makes ill, or keeps as ill, and never better. A level whose limit has
-// been taken away since is left all the same.
+// One that could be read only partly makes ill, or keeps as ill, and makes better only if no less could be read than
+// when it was ill. A level whose limit has been taken away since is left all the same.
 func (w *Watch) Read(now Time, rule Rule, r Reading) State {
 	limits := [...]Limit{OK: {}, Warn: rule.Warn, Leave: rule.Leave}
 	past := rule.past(r)
@@ -62,7 +63,7 @@ func (w *Watch) Read(now Time, rule Rule, r Reading) State {
 	if w.Looked > 0 {
 		gap = now - w.Looked
 	}
-	if r.Answer == Broken && seen < w.Ladder.Level && limits[w.Ladder.Level].Set {
+	if seen < w.Ladder.Level && limits[w.Ladder.Level].Set && w.unsure(w.Ladder.Level, r) {
 		w.Unseen(gap)
 		return State{
 			Level: w.Ladder.Level, Since: w.Ladder.Since, Limit: limits[w.Ladder.Level], Reading: r,
@@ -72,7 +73,7 @@ func (w *Watch) Read(now Time, rule Rule, r Reading) State {
 	w.Looked = max(now, 1)
 	rise, keep := OK, OK
 	for level := Warn; level <= Leave; level++ {
-		if !past[level] && r.Answer == Broken { // what could not be read may be past it
+		if !past[level] && w.unsure(level, r) { // what could not be read may be past it
 			w.From[level] += gap
 			if w.Past[level] && limits[level].Set && level <= w.Ladder.Level {
 				keep = level
@@ -89,6 +90,9 @@ func (w *Watch) Read(now Time, rule Rule, r Reading) State {
 		if r.valued() && limits[level].passed(r.Value, rule.Low, rule.Slack) && level <= w.Ladder.Level {
 			keep = level
 		}
+		if past[level] || keep == level {
+			w.Unread[level] = r.Unread
+		}
 	}
 	w.Ladder.move(now, rise, max(rise, keep), rule.Stay)
 	if seen > OK {
@@ -98,6 +102,12 @@ func (w *Watch) Read(now Time, rule Rule, r Reading) State {
 		Level: w.Ladder.Level, Since: w.Ladder.Since, Limit: limits[w.Ladder.Level], Reading: r,
 		Seen: w.Seen, Held: w.Ladder.held(now, rule.Stay),
 	}
+}
+
+// unsure tells whether a reading that is not past the level's limit may not have shown what was. What could not
+// be read then either was not it.
+func (w *Watch) unsure(level Level, r Reading) bool {
+	return r.Answer == Broken && (!r.valued() || r.Unread > w.Unread[level])
 }
 
 // past tells which limits a reading is past.

@@ -26,7 +26,7 @@ func values(vs ...float64) (rs []Reading) {
 	return rs
 }
 
-func partly(v float64) Reading { return Reading{Answer: Broken, Partly: true, Value: v} }
+func partly(v float64) Reading { return Reading{Answer: Broken, Unread: 1, Value: v} }
 
 func TestWatch(t *testing.T) {
 	for _, row := range []struct {
@@ -60,12 +60,21 @@ func TestWatch(t *testing.T) {
 			[]Reading{{Value: 1}, partly(1), partly(5), partly(10)}, "oowl"},
 		{"from the beginning", Rule{Low: true, Warn: At(5)}, []Reading{partly(9), partly(5)}, "ow"},
 		{"with for, which does not begin anew", Rule{Leave: At(10), For: 2 * time.Second},
-			[]Reading{partly(10), partly(1), {Value: 10}, partly(10)}, "oool"},
+			[]Reading{{Value: 10}, partly(1), {Value: 10}, partly(10)}, "oool"},
 		{"nor does that of another limit", Rule{Warn: At(5), Leave: At(10), For: 2 * time.Second},
 			[]Reading{{Value: 10}, {Value: 10}, partly(5), {Value: 10}}, "oowl"},
 		{"keeps as ill", Rule{Warn: At(5), Stay: 2 * time.Second}, []Reading{{Value: 5}, {}, partly(5), {}, {}, {}}, "wwwwwo"},
 		{"and never better: what could not be read may be worse", Rule{Warn: At(5), Leave: At(10), Stay: time.Second},
 			[]Reading{{Value: 10}, partly(5), partly(1), partly(5), partly(5), {Value: 5}, {Value: 5}}, "llllllw"},
+		{"but what could not be read then either was not it", Rule{Warn: At(5), Leave: At(10), Stay: time.Second},
+			[]Reading{partly(10), partly(1), {Answer: Broken}, partly(1), partly(1)}, "llloo"},
+		{"nor what is past a lower limit only", Rule{Warn: At(5), Leave: At(10), Stay: time.Second}, []Reading{partly(10), partly(6), partly(6)}, "llw"},
+		{"it is if it could be read when it was ill last", Rule{Leave: At(10)}, []Reading{partly(10), {Value: 10}, partly(1)}, "lll"},
+		{"or if more cannot be read", Rule{Leave: At(10)}, []Reading{partly(10), {Answer: Broken, Unread: 2, Value: 1}, partly(1)}, "llo"},
+		{"each limit for itself", Rule{Warn: At(5), Leave: At(10)}, []Reading{partly(10), {Value: 5}, partly(1), {Value: 1}}, "lwwo"},
+		{"for begins anew with what could be read", Rule{Leave: At(10), For: 2 * time.Second},
+			[]Reading{partly(10), partly(1), partly(10), partly(1), partly(10)}, "ooooo"},
+		{"slack keeps too", Rule{Leave: At(10), Slack: 0.2}, []Reading{{Value: 10}, partly(10), partly(9), partly(1)}, "lllo"},
 		{"what never could be read is well", Rule{Warn: At(10)}, []Reading{{Answer: Broken}, {Answer: Broken}}, "oo"},
 		{"a second fall is kept five seconds", Rule{Warn: At(10)}, values(10, 0, 10, 0, 0, 0, 0, 0, 0), "wowwwwwwo"},
 	} {
@@ -137,14 +146,18 @@ func TestALimitThatIsTakenAway(t *testing.T) {
 func TestAPartThatCounts(t *testing.T) {
 	rule := Rule{Warn: At(10), Leave: At(40)}
 	var w Watch
-	for _, row := range []struct {
-		value float64
-		want  Answer
-		level Level
-	}{{1, Broken, OK}, {10, Measured, Warn}, {1, Broken, Warn}, {40, Measured, Leave}, {10, Broken, Leave}} {
-		s := w.Read(time.Second, rule, partly(row.value))
+	for i, row := range []struct {
+		reading Reading
+		want    Answer
+		level   Level
+	}{
+		{partly(1), Broken, OK}, {partly(10), Measured, Warn}, {partly(1), Broken, OK},
+		{Reading{Value: 40}, Measured, Leave}, {partly(10), Broken, Leave}, {partly(1), Broken, Leave},
+		{partly(40), Measured, Leave}, {partly(10), Measured, Warn}, {partly(1), Broken, OK},
+	} {
+		s := w.Read(Time(i)*Forget, rule, row.reading)
 		if s.Reading.Answer != row.want || s.Level != row.level {
-			t.Errorf("%v: %v, %v, want %v, %v", row.value, s.Reading.Answer, s.Level, row.want, row.level)
+			t.Errorf("%+v: %v, %v, want %v, %v", row.reading, s.Reading.Answer, s.Level, row.want, row.level)
 		}
 	}
 }

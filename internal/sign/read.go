@@ -33,7 +33,7 @@ func beside(r health.Reading, unread []error) health.Reading {
 	}
 	var texts []string
 	if r.Answer == health.Measured {
-		texts, r.Partly = []string{r.Text}, true
+		texts, r.Unread = []string{r.Text}, len(unread)
 	}
 	for _, err := range unread {
 		texts = append(texts, err.Error())

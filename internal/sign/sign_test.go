@@ -67,8 +67,8 @@ func expect(t *testing.T, name string, got health.Reading, answer health.Answer,
 func expectPartly(t *testing.T, name string, got health.Reading, value float64, part, unread string) {
 	t.Helper()
 	expect(t, name, got, health.Broken, value, part)
-	if !got.Partly || !strings.Contains(got.Text, unread) {
-		t.Errorf("%s: partly %v, %q, want %q in it", name, got.Partly, got.Text, unread)
+	if got.Unread != 1 || !strings.Contains(got.Text, unread) {
+		t.Errorf("%s: %d unread, %q, want %q in it", name, got.Unread, got.Text, unread)
 	}
 }
 
@@ -194,7 +194,7 @@ func TestBrokenInPart(t *testing.T) {
 	write("sys/block/md1/md/degraded", "0")
 	expectPartly(t, "raid", raid{env.Roots.Sys}.read(), 0, "1 md arrays, all whole", `holds "what"`)
 	write("sys/block/md1/md/degraded", "else")
-	if r := (raid{env.Roots.Sys}).read(); r.Answer != health.Broken || r.Partly {
+	if r := (raid{env.Roots.Sys}).read(); r.Answer != health.Broken || r.Unread > 0 {
 		t.Errorf("none can be read: %+v", r)
 	}
 }
