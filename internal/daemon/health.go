@@ -60,6 +60,7 @@ func (c *checkSeat) waiting() bool { return !c.Known && c.State.Level < health.L
 type signSeat struct {
 	config.SignInForce
 	signHistory
+	turnOf []string // the items that its turn is about: of a sign that is off, those of before
 }
 
 // judgeEvery bounds how late it is noticed that the others have changed, and how old a text
@@ -76,7 +77,7 @@ func newWard(cfg *config.Config, log *slog.Logger) (*ward, error) {
 		}
 	}
 	for _, s := range cfg.SignsInForce() {
-		w.ofSigns = append(w.ofSigns, signSeat{SignInForce: s})
+		w.ofSigns = append(w.ofSigns, signSeat{SignInForce: s, turnOf: s.Items})
 	}
 	var err error
 	if w.checks, err = check.New(checks, check.Env{Now: time.Now, Random: rand.Float64, Start: startUnhurried, Log: w.log}, w.checked); err != nil {

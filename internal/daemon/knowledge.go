@@ -34,7 +34,7 @@ type knownSign struct {
 	Name string
 	signHistory
 	turn  turn.Turn
-	items []string // that are looked at
+	items []string // that turn is about
 }
 
 // checkID tells which check is the same one, however often it is made and whatever must be so for it to pass.
@@ -79,7 +79,7 @@ func (w *ward) knows() knowledge {
 	}
 	for i := range w.ofSigns {
 		s := &w.ofSigns[i]
-		was := knownSign{s.Name, s.signHistory, w.signs.Turn(i), s.Items}
+		was := knownSign{s.Name, s.signHistory, w.signs.Turn(i), s.turnOf}
 		was.Targets.All = slices.Clone(s.Targets.All)
 		k.Signs = append(k.Signs, was)
 	}
@@ -111,14 +111,20 @@ func (w *ward) learns(k knowledge) {
 		s := &w.ofSigns[i]
 		s.signHistory = signHistory{}
 		for _, was := range k.Signs {
-			if was.Name != s.Name || s.Off {
+			if was.Name != s.Name {
+				continue
+			}
+			if s.Off { // it keeps the turn for when it is looked at again
+				s.turnOf = was.items
+			}
+			if slices.Equal(was.items, s.turnOf) {
+				w.signs.Await(i, was.turn)
+			}
+			if s.Off {
 				continue
 			}
 			s.signHistory = was.signHistory
 			s.Last.Sign = i
-			if slices.Equal(was.items, s.Items) {
-				w.signs.Await(i, was.turn)
-			}
 			if err := w.signs.Recall(i, s.Last.Memory); err != nil {
 				w.log.Warn("a sign begins anew", "error", err)
 			}

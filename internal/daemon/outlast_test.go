@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/pprof"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -51,7 +52,7 @@ func looking(t *testing.T, in string) (n int) {
 }
 
 // A look that a dead file server does not answer keeps its thread. However often another configuration
-// comes, it keeps no other, unless it is to look elsewhere.
+// comes, it keeps no other, unless it is to look elsewhere: nor if it is not to look, and the next one is.
 func TestADeadFileServerKeepsOneThread(t *testing.T) {
 	dir := deadServer(t)
 	checks := fmt.Sprintf("checks: [{name: lever, file: %s/lever, timeout: 50ms, interval: 10ms}]", dir)
@@ -63,6 +64,9 @@ func TestADeadFileServerKeepsOneThread(t *testing.T) {
 	}{
 		{"disk_space: {paths: [" + dir + "]}", 1, false},
 		{"disk_space: {paths: [" + dir + "], leave: 99%}", 1, true},
+		{"disk_space: off", 1, false},
+		{"disk_space: off, cpu_pressure: off", 1, false},
+		{"disk_space: {paths: [" + dir + "]}", 1, true},
 		{"disk_space: {paths: [" + dir + "/elsewhere]}", 2, false},
 	} {
 		w := wardOf(t, checks, row.signs)
@@ -75,8 +79,13 @@ func TestADeadFileServerKeepsOneThread(t *testing.T) {
 		all.Go(func() { w.signs.Run(ctx) })
 		if !w.saw(ctx, func() bool {
 			disk := w.ofSigns[w.sign("disk_space")].Last
-			told := disk.Answer == health.Broken && disk.At.After(began)
-			return w.ofChecks[0].Last.At.After(began) && looking(t, "sign.disk.") == row.disk && told == row.waits
+			told := disk.At.After(began)
+			if off := strings.HasPrefix(row.signs, "disk_space: off"); off && (!told || disk.Answer != health.SwitchedOff) {
+				return false
+			} else if !off && (told && disk.Answer == health.Broken) != row.waits {
+				return false
+			}
+			return w.ofChecks[0].Last.At.After(began) && looking(t, "sign.disk.") == row.disk
 		}) {
 			t.Errorf("configuration %d: the looks that hang are not told", n)
 		}

@@ -250,14 +250,31 @@ func (w *Watcher) repeat(ctx context.Context, group []int) (pending chan []Repor
 	}
 }
 
-// turnOf a group is that of the first sign that is looked at: one that is off has none of an earlier Watcher's.
-func (w *Watcher) turnOf(group []int) turn.Turn {
+// turnsOf a group are those of the signs that are looked at: what is off waits for nobody.
+func (w *Watcher) turnsOf(group []int) (turns []turn.Turn) {
 	for _, i := range group {
 		if _, fixed := w.sensors[i].(constant); !fixed {
-			return w.turns[i]
+			turns = append(turns, w.turns[i])
 		}
 	}
-	return w.turns[group[0]]
+	return turns
+}
+
+// take waits for turns, and has all of them or, once ctx is over, none.
+func take(ctx context.Context, turns []turn.Turn) bool {
+	for n, t := range turns {
+		if !t.Take(ctx) {
+			give(turns[:n])
+			return false
+		}
+	}
+	return true
+}
+
+func give(turns []turn.Turn) {
+	for _, t := range turns {
+		t.Give()
+	}
 }
 
 // look reads the signs of a group beside the caller; it returns the read that has not come
@@ -266,10 +283,10 @@ func (w *Watcher) look(ctx context.Context, group []int, pending chan []Report) 
 	start := w.env.Now()
 	wait, stop := context.WithTimeout(ctx, patience)
 	defer stop()
-	if t := w.turnOf(group); pending == nil && t.Take(wait) {
+	if turns := w.turnsOf(group); pending == nil && take(wait, turns) {
 		began := make(chan []Report, 1)
 		go func() {
-			defer t.Give()
+			defer give(turns)
 			began <- w.read(group)
 		}()
 		pending = began

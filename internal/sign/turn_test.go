@@ -15,7 +15,7 @@ import (
 )
 
 // However often another configuration comes, a read that the kernel does not answer keeps one thread: also
-// where the first of the signs that are read together is switched off.
+// where the first of the signs that are read together is switched off, and on again.
 func TestSignsReadTogetherKeepOneThread(t *testing.T) {
 	root := t.TempDir()
 	writer(t, root)("pressure/none", "")
@@ -25,17 +25,17 @@ func TestSignsReadTogetherKeepOneThread(t *testing.T) {
 	}
 	signs := new(config.Config).SignsInForce()
 	signs = slices.DeleteFunc(signs, func(s config.SignInForce) bool { return s.Name != "memory_pressure" && s.Name != "cpu_pressure" })
-	signs[0].Off = true
 	env := Env{Roots: Roots{Proc: root}, Now: time.Now, Interface: "lo"}
 	reading := func() int {
 		stacks := make([]byte, 1<<20)
 		return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), "sign.pressure.read")
 	}
 	var last *Watcher
-	for range 3 {
+	for _, off := range []bool{true, true, false, true, false} {
+		signs[0].Off = off
 		w := New(signs, env, func(Report) {})
-		for i, s := range signs {
-			if last != nil && !s.Off {
+		for i := range signs {
+			if last != nil {
 				w.Await(i, last.Turn(i))
 			}
 		}
