@@ -70,10 +70,7 @@ func newKeeper(h *host, log *slog.Logger, tell func(string), judge func(string) 
 
 // run looks at the host whenever something changed, and now and then, until ctx is done.
 func (k *keeper) run(ctx context.Context) error {
-	var err error
-	if k.receptions, err = netcfg.OpenReceptions(); err != nil {
-		return err
-	}
+	k.receptions = netcfg.NewReceptions()
 	defer k.receptions.Close()
 	watcher, err := netcfg.NewWatcher()
 	if err != nil {

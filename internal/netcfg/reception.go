@@ -68,21 +68,23 @@ func StopReceiving(link Link, mac net.HardwareAddr) error {
 
 // Receptions tells what interfaces receive, as often as one likes. For one goroutine.
 type Receptions struct {
-	groups int // /proc/net/dev_mcast, kept open: to look it up costs more than to read it
+	table  string // of groups
+	groups int    // table, kept open: to look it up costs more than to read it; below 0: not opened yet
 	text   []byte
 }
 
-// OpenReceptions is for this thread's network namespace.
-func OpenReceptions() (*Receptions, error) {
-	f, err := unix.Open("/proc/thread-self/net/dev_mcast", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, fmt.Errorf("list the MACs that are received: %w", err)
-	}
-	return &Receptions{groups: f, text: make([]byte, 4096)}, nil
+// NewReceptions is for the network namespace of the thread that first asks for a group.
+func NewReceptions() *Receptions {
+	return &Receptions{table: "/proc/thread-self/net/dev_mcast", groups: -1, text: make([]byte, 4096)}
 }
 
-// Close closes the file.
-func (r *Receptions) Close() error { return unix.Close(r.groups) }
+// Close closes the table.
+func (r *Receptions) Close() error {
+	if r.groups < 0 {
+		return nil
+	}
+	return unix.Close(r.groups)
+}
 
 // Has says whether the interface's list of further addresses has this MAC
 // for good, as Receive adds it. Memberships of groups and sockets do not count.
@@ -124,6 +126,13 @@ func (r *Receptions) hasGroup(link Link, mac net.HardwareAddr) (bool, error) {
 
 // read reads the whole table.
 func (r *Receptions) read() ([]byte, error) {
+	if r.groups < 0 {
+		f, err := unix.Open(r.table, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, fmt.Errorf("open %s: %w", r.table, err)
+		}
+		r.groups = f
+	}
 	for have := 0; ; {
 		n, err := unix.Pread(r.groups, r.text[have:], int64(have))
 		switch {

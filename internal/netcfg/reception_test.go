@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -70,14 +72,35 @@ func TestABridgeReceivesToo(t *testing.T) {
 func receives(t *testing.T, s *netnstest.Space, l Link, mac net.HardwareAddr) (yes bool) {
 	t.Helper()
 	s.Do(func() (err error) {
-		all, err := OpenReceptions()
-		if err != nil {
-			return err
-		}
+		all := NewReceptions()
 		yes, err = all.Has(l, mac)
 		return errors.Join(err, all.Close())
 	})
 	return yes
+}
+
+// Without the table of groups, groups are not known to be received; what needs no table is, and so are groups
+// once it is there.
+func TestReceptionsWithoutTheTable(t *testing.T) {
+	lo := Link{Index: 1, Name: "lo"}
+	all := NewReceptions()
+	all.table = filepath.Join(t.TempDir(), "dev_mcast")
+	unicast, group := net.HardwareAddr{2, 0, 0, 0, 0, 1}, net.HardwareAddr{3, 0, 0, 0, 0, 1}
+	if has, err := all.Has(lo, unicast); has || err != nil {
+		t.Errorf("unicast: %v, %v", has, err)
+	}
+	if has, err := all.Has(lo, group); has || err == nil || !strings.Contains(err.Error(), "the MACs that lo receives: open "+all.table) {
+		t.Errorf("multicast: %v, %v", has, err)
+	}
+	if err := os.WriteFile(all.table, []byte("1    lo              1     1     030000000001\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if has, err := all.Has(lo, group); !has || err != nil {
+		t.Errorf("the table is there: %v, %v", has, err)
+	}
+	if err := errors.Join(all.Close(), NewReceptions().Close()); err != nil {
+		t.Error(err)
+	}
 }
 
 // listed is all that the interface receives and has, in words; but for the
