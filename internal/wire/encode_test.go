@@ -272,3 +272,67 @@ func TestMemoryIsBounded(t *testing.T) {
 		}
 	}
 }
+
+// The sets of the largest cluster are read once: what each node claims, and what lingers, in each of all pools.
+func TestMemoryHoldsALargeCluster(t *testing.T) {
+	const each = maxBuckets / ownership.MaxPools
+	random := rand.New(rand.NewPCG(1, 2))
+	var fields [][]byte
+	for range 2 * ownership.MaxNodes * ownership.MaxPools {
+		set := ownership.NewBitmap(each)
+		for i := range set {
+			set[i] = random.Uint64()
+		}
+		f, _, err := nextField(appendBuckets(nil, 1, set))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fields = append(fields, f.value)
+	}
+	var m memory
+	first := make([]ownership.Bitmap, len(fields))
+	for round := range 3 {
+		for i, raw := range fields {
+			set, err := m.buckets(raw)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if round == 0 {
+				first[i] = set
+			} else if &set[0] != &first[i][0] {
+				t.Fatalf("round %d: set %d of %d is read anew", round, i, len(fields))
+			}
+		}
+	}
+}
+
+// However many sets come, and however large they are, what is kept is bounded.
+func TestMemoryOfSetsIsBounded(t *testing.T) {
+	for _, row := range []struct{ sets, buckets uint32 }{{2*maxSets + 1, 64}, {2000, maxBuckets}} {
+		var m memory
+		kept := 0
+		for i := range row.sets {
+			set := ownership.NewBitmap(row.buckets)
+			set[0] = uint64(i)
+			set[len(set)-1] |= 1 << 63
+			f, _, err := nextField(appendBuckets(nil, 1, set))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := m.buckets(f.value); err != nil {
+				t.Fatal(err)
+			}
+			kept = max(kept, len(m.sets))
+			if len(m.sets) > maxSets || m.setSize > maxSetBytes {
+				t.Fatalf("%d sets of %d bytes", len(m.sets), m.setSize)
+			}
+		}
+		bytes := 0
+		for raw, set := range m.sets {
+			bytes += len(raw) + 8*len(set)
+		}
+		if bytes != m.setSize || kept < 100 || kept == int(row.sets) {
+			t.Errorf("%d bytes, counted as %d; of %d sets %d were kept", bytes, m.setSize, row.sets, kept)
+		}
+	}
+}

@@ -9,8 +9,10 @@ import (
 const (
 	// maxNames bounds how many names are kept; a cluster has fewer.
 	maxNames = 1024
-	// maxSets bounds how many sets of buckets are: one for each pool of each node, and some that were.
-	maxSets = 256
+	// maxSets and maxSetBytes bound the sets of buckets that are kept: those that each node tells of each pool,
+	// what it claims and what lingers, and as many that were. All pools together have no more than maxBuckets.
+	maxSets     = 2 * 2 * ownership.MaxNodes * ownership.MaxPools
+	maxSetBytes = 2 * 2 * ownership.MaxNodes * 2 * maxBuckets / 8 // as read, and what they were read from
 )
 
 // memory keeps what comes again in beat after beat, so that it is read and
@@ -19,6 +21,7 @@ const (
 type memory struct {
 	names   map[string]string
 	sets    map[string]ownership.Bitmap // by what they were read from
+	setSize int                         // of sets, in bytes
 	viewMsg []byte                      // the message that view was read from, empty: none
 	view    ownership.View
 }
@@ -47,9 +50,11 @@ func (m *memory) buckets(raw []byte) (ownership.Bitmap, error) {
 	if err != nil {
 		return nil, err
 	}
-	if m.sets == nil || len(m.sets) >= maxSets {
-		m.sets = make(map[string]ownership.Bitmap)
+	size := len(raw) + 8*len(set)
+	if m.sets == nil || len(m.sets) >= maxSets || m.setSize+size > maxSetBytes {
+		m.sets, m.setSize = make(map[string]ownership.Bitmap), 0
 	}
+	m.setSize += size
 	m.sets[string(raw)] = set
 	return set, nil
 }
