@@ -2,6 +2,7 @@ package netcfg
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -12,7 +13,8 @@ import (
 // Announce tells the segment that address a is reached at the cluster's MAC:
 // a gratuitous ARP request and reply, or an unsolicited neighbour advertisement.
 // The frames come from the node's own MAC, so that no switch learns the
-// cluster's on a port.
+// cluster's on a port. One that this host drops by itself, because a queue is full, is lost as it could be on the
+// wire, which is no error: whoever needs the address asks for it.
 func Announce(link Link, a netip.Addr, mac net.HardwareAddr) error {
 	if len(mac) != 6 || len(link.MAC) != 6 {
 		return fmt.Errorf("announce %s on %s: needs two Ethernet addresses, has %q and %q", a, link.Name, link.MAC, mac)
@@ -28,7 +30,7 @@ func Announce(link Link, a netip.Addr, mac net.HardwareAddr) error {
 		}
 		frames = append(frames, unsolicitedNA(link.MAC, mac, source, a))
 	}
-	if err := Transmit(link, frames); err != nil {
+	if err := Transmit(link, frames); err != nil && !errors.Is(err, unix.ENOBUFS) {
 		return fmt.Errorf("announce %s on %s: %w", a, link.Name, err)
 	}
 	return nil
