@@ -233,6 +233,7 @@ func (n *Node) takeHold(p *peer, old *Beat) {
 		n.note(NotePeerHold, p.ref.Name, "its daemon restarts: what it owns is held for up to %v", round(p.beat.Hold))
 	case before && !now:
 		p.echoAwake = n.awake // it has not heard this node meanwhile, and hears it now
+		p.vouched = 0         // what it asks to be held from now on has not been promised
 		n.missBack(p)
 		n.note(NotePeerHold, p.ref.Name, "is back from the restart of its daemon")
 	}
