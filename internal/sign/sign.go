@@ -302,7 +302,11 @@ func (w *Watcher) look(ctx context.Context, group []int, pending chan []Report) 
 		now := w.env.Now()
 		mute := health.Reading{Answer: health.Broken, Text: "the kernel has not answered for more than " + patience.String()}
 		for _, i := range group {
-			reports = append(reports, Report{Sign: i, Reading: mute, At: now, Took: now.Sub(start)})
+			reading := mute
+			if c, ok := w.sensors[i].(constant); ok { // it does not ask the kernel
+				reading = c.reading
+			}
+			reports = append(reports, Report{Sign: i, Reading: reading, At: now, Took: now.Sub(start)})
 		}
 	}
 	for _, r := range reports {
